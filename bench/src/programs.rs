@@ -1,0 +1,107 @@
+//! Builds the programs under test and finds out where Cargo put them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// The library's own greeter.
+pub(crate) const TURNSTILE: &str = "turnstile";
+/// The greeter on tonic.
+pub(crate) const TONIC: &str = "tonic";
+/// The floor.
+pub(crate) const BARE: &str = "bare_h2_loop";
+/// Not a server: what single operations cost.
+pub(crate) const MICRO: &str = "micro";
+
+/// The servers that this workspace brings.
+pub(crate) const PEERS: [&str; 2] = [TONIC, BARE];
+
+/// A server's name in the tables and its program, or why there is none.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) path: Result<PathBuf, String>,
+}
+
+impl Program {
+    fn new(name: &str, path: Result<PathBuf>) -> Self {
+        Self { name: name.to_owned(), path: path.map_err(|e| format!("{e:#}")) }
+    }
+}
+
+/// Builds the `greeter_server` example of the library's workspace.
+pub(crate) fn turnstile() -> Program {
+    let manifest = here().join("../Cargo.toml");
+    Program::new(TURNSTILE, build(&manifest, &["--example", "greeter_server"]))
+}
+
+/// Builds those of this workspace's servers that are named.
+pub(crate) fn peers(names: &[&str]) -> Vec<Program> {
+    let build = |name: &&str| Program::new(name, member("turnstile-bench-peers", binary(name)));
+    names.iter().map(build).collect()
+}
+
+/// Builds the program that times single operations.
+pub(crate) fn micro() -> Result<PathBuf> {
+    member("turnstile-bench-micro", "micro")
+}
+
+fn binary(name: &str) -> &str {
+    if name == TONIC { "tonic_greeter" } else { name }
+}
+
+fn member(package: &str, bin: &str) -> Result<PathBuf> {
+    build(&here().join("Cargo.toml"), &["--package", package, "--bin", bin])
+}
+
+/// This workspace's folder: Cargo says so to what it runs.
+fn here() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
+/// Builds one program in the release profile.
+fn build(manifest: &Path, what: &[&str]) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .args(what)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo cannot be run: start this through `cargo run`")?;
+    let what = what.join(" ");
+    if !output.status.success() {
+        bail!("`cargo build --release {what}` failed: see its messages above");
+    }
+    executable(&String::from_utf8_lossy(&output.stdout))
+        .with_context(|| format!("`cargo build --release {what}` made no program"))
+}
+
+/// The program that Cargo's messages name last.
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::executable;
+
+    #[test]
+    fn finds_the_program_among_cargos_messages() {
+        let messages = concat!(
+            "{\"reason\":\"compiler-artifact\",\"executable\":null}\n",
+            "{\"reason\":\"compiler-artifact\",\"executable\":\"target/release/examples/x\"}\n",
+            "{\"reason\":\"build-finished\",\"success\":true}\n",
+        );
+        assert_eq!(executable(messages).unwrap().to_str(), Some("target/release/examples/x"));
+        assert_eq!(executable("{}\nnot json"), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! What the example servers share: their arguments, their threads, and how they stop.
+
+#![expect(unreachable_pub, reason = "a module of each example, and no crate")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "programs talk")]
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::env;
+use std::error::Error;
+use std::process;
+use std::thread;
+use std::time::Duration;
+use turnstile::{CompletionQueue, Deadline, PluckQueue, Server, ShutDown};
+
+/// How long running calls may take after a signal before they are cancelled.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The arguments of an example server.
+pub struct Args {
+    /// Where to listen.
+    pub listen: String,
+    /// How many threads serve.
+    pub threads: usize,
+}
+
+impl Args {
+    /// Reads `[--listen ADDR] [--threads N]`, or says how they are written and exits.
+    pub fn read(default_listen: &str) -> Self {
+        match Self::parse(env::args().skip(1), default_listen) {
+            Ok(args) => args,
+            Err(message) => {
+                eprintln!("{message}");
+                eprintln!("usage: [--listen ADDR] [--threads N]");
+                eprintln!("ADDR is host:port, [ipv6]:port, unix:/path or unix-abstract:name;");
+                eprintln!("the default is {default_listen} and one thread");
+                process::exit(2);
+            }
+        }
+    }
+
+    fn parse(mut args: impl Iterator<Item = String>, listen: &str) -> Result<Self, String> {
+        let mut parsed = Self { listen: listen.to_owned(), threads: 1 };
+        while let Some(name) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{name} wants a value"));
+            match name.as_str() {
+                "--listen" => parsed.listen = value()?,
+                "--threads" => {
+                    let text = value()?;
+                    parsed.threads = text
+                        .parse()
+                        .ok()
+                        .filter(|threads| *threads > 0)
+                        .ok_or_else(|| format!("--threads wants a number, not {text:?}"))?;
+                }
+                _ => return Err(format!("unknown argument {name:?}")),
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+/// Runs `serve`, which must return when `cq` is drained, on each of the threads, until SIGINT or
+/// SIGTERM comes; then shuts down the server, and `cq` when nothing can come to it any more.
+pub fn run<T: Send + 'static>(
+    server: &Server,
+    cq: &CompletionQueue<T>,
+    threads: usize,
+    serve: impl Fn() + Sync,
+) -> Result<(), Box<dyn Error>> {
+    // Before the address is printed, so that whoever reads it can stop this process cleanly.
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    for address in server.addresses() {
+        println!("listening on {address}");
+    }
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(&serve);
+        }
+        // This thread waits for a signal; the others serve.
+        signals.forever().next();
+        stop(server)?;
+        cq.shutdown();
+        Ok(())
+    })
+}
+
+/// Lets running calls end, and cancels those that take too long.
+fn stop(server: &Server) -> Result<(), ShutDown<()>> {
+    let stopped = PluckQueue::<()>::new();
+    server.shutdown(&stopped, ())?;
+    if stopped.pluck(&(), Deadline::after(GRACE)).is_none() {
+        server.cancel_all_calls();
+        stopped.pluck(&(), Deadline::NONE);
+    }
+    Ok(())
+}

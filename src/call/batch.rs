@@ -1,0 +1,168 @@
+//! What is started on a call together: a batch of operations.
+
+use crate::metadata::Metadata;
+use crate::status::Status;
+use bytes::Bytes;
+use std::error::Error;
+use std::fmt;
+
+/// Operations that are started together and complete together.
+///
+/// Each kind may be in a batch once, and of each kind one may be pending on a call. Sends leave in
+/// the order metadata, message, status, whatever the order in which they are put in. A batch
+/// completes when each of its operations has: a send when the transport has taken it, as far as
+/// flow control lets it.
+///
+/// ```
+/// use turnstile::{Batch, Metadata, Status};
+///
+/// let reply = Batch::new()
+///     .send_initial_metadata(Metadata::new())
+///     .send_message(&b"hello"[..])
+///     .send_status(Status::ok());
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a batch does nothing until it is started on a call"]
+pub struct Batch {
+    pub(super) initial_metadata: Option<Metadata>,
+    pub(super) message: Option<Bytes>,
+    pub(super) status: Option<Status>,
+    pub(super) receives_message: bool,
+    pub(super) receives_close: bool,
+}
+
+impl Batch {
+    /// A batch without operations, which completes at once.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends initial metadata. Once a call; a message sends empty metadata first if none were sent.
+    pub fn send_initial_metadata(mut self, metadata: Metadata) -> Self {
+        self.initial_metadata = Some(metadata);
+        self
+    }
+
+    /// Sends a message: the bytes of one protobuf message, or whatever the method's codec makes.
+    pub fn send_message(mut self, message: impl Into<Bytes>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// Sends the status and with it the trailing metadata. The last thing sent on a call.
+    pub fn send_status(mut self, status: Status) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Receives the next message: [`Event::message`](crate::Event::message) is `None` when the
+    /// client has sent its last. Fails when the call ended before.
+    pub fn receive_message(mut self) -> Self {
+        self.receives_message = true;
+        self
+    }
+
+    /// Completes when the call is over: [`Event::is_cancelled`](crate::Event::is_cancelled) says
+    /// whether it was before its status was sent.
+    pub fn receive_close(mut self) -> Self {
+        self.receives_close = true;
+        self
+    }
+
+    pub(super) fn has(&self, kind: OpKind) -> bool {
+        match kind {
+            OpKind::SendInitialMetadata => self.initial_metadata.is_some(),
+            OpKind::SendMessage => self.message.is_some(),
+            OpKind::SendStatus => self.status.is_some(),
+            OpKind::ReceiveMessage => self.receives_message,
+            OpKind::ReceiveClose => self.receives_close,
+        }
+    }
+}
+
+/// The kinds of operations. A pending batch is filed under the first kind that it has, which no
+/// other batch can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpKind {
+    SendInitialMetadata,
+    SendMessage,
+    SendStatus,
+    ReceiveMessage,
+    ReceiveClose,
+}
+
+impl OpKind {
+    pub(super) const COUNT: usize = 5;
+
+    pub(super) const ALL: [Self; Self::COUNT] = [
+        Self::SendInitialMetadata,
+        Self::SendMessage,
+        Self::SendStatus,
+        Self::ReceiveMessage,
+        Self::ReceiveClose,
+    ];
+}
+
+impl fmt::Display for OpKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SendInitialMetadata => "send_initial_metadata",
+            Self::SendMessage => "send_message",
+            Self::SendStatus => "send_status",
+            Self::ReceiveMessage => "receive_message",
+            Self::ReceiveClose => "receive_close",
+        })
+    }
+}
+
+/// A batch could not be started. Nothing of it has been done.
+pub struct StartError<T>(Box<Refused<T>>);
+
+struct Refused<T> {
+    batch: Batch,
+    tag: T,
+    cause: StartErrorCause,
+}
+
+impl<T> StartError<T> {
+    pub(super) fn new(batch: Batch, tag: T, cause: StartErrorCause) -> Self {
+        Self(Box::new(Refused { batch, tag, cause }))
+    }
+
+    /// The batch and the tag, as they were given.
+    pub fn into_parts(self) -> (Batch, T) {
+        (self.0.batch, self.0.tag)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StartErrorCause {
+    Pending(OpKind),
+    AlreadySent(OpKind),
+    ShutDown,
+}
+
+impl<T> fmt::Display for StartError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.cause {
+            StartErrorCause::Pending(kind) => write!(
+                f,
+                "a {kind} is pending on this call; wait for its event before the next one starts",
+            ),
+            StartErrorCause::AlreadySent(kind) => {
+                write!(f, "{kind} came too late: what it sends, or what follows it, has been sent")
+            }
+            StartErrorCause::ShutDown => f.write_str(
+                "the call's completion queue is shut down; start batches before its shutdown",
+            ),
+        }
+    }
+}
+
+impl<T> fmt::Debug for StartError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartError").field("cause", &self.0.cause).finish_non_exhaustive()
+    }
+}
+
+impl<T> Error for StartError<T> {}

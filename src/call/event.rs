@@ -1,0 +1,77 @@
+//! What the operations of servers and calls end with.
+
+use super::{Call, Owner};
+use crate::cq;
+use bytes::Bytes;
+
+/// What an operation ended with. [`Event`](crate::Event) has the questions that can be asked.
+#[derive(Debug, Default)]
+pub struct Outcome(Kind);
+
+#[derive(Debug, Default)]
+enum Kind {
+    #[default]
+    Nothing,
+    Batch(BatchOutcome),
+    Call(NewCall),
+}
+
+/// What the operations of a batch have brought.
+#[derive(Debug, Default)]
+pub(super) struct BatchOutcome {
+    pub(super) message: Option<Bytes>,
+    pub(super) is_cancelled: bool,
+}
+
+/// A call that was requested and has come.
+#[derive(Debug)]
+pub(crate) struct NewCall {
+    pub(crate) owner: Owner,
+    /// Its first message, for methods that are registered with it.
+    pub(crate) message: Option<Bytes>,
+}
+
+impl From<BatchOutcome> for Outcome {
+    fn from(batch: BatchOutcome) -> Self {
+        Self(Kind::Batch(batch))
+    }
+}
+
+impl From<NewCall> for Outcome {
+    fn from(call: NewCall) -> Self {
+        Self(Kind::Call(call))
+    }
+}
+
+impl<T: Send + 'static> cq::Event<T, Outcome> {
+    /// Takes the call that came for a requested call. `None` for other operations, when the server
+    /// was shut down before a call came, and when it was taken before.
+    pub fn take_call(&mut self) -> Option<Call<T>> {
+        match std::mem::take(&mut self.outcome.0) {
+            Kind::Call(NewCall { owner, message }) => {
+                self.outcome.0 = Kind::Batch(BatchOutcome { message, is_cancelled: false });
+                let queue = self.companion.take();
+                queue.map(|queue| Call::new(owner, queue))
+            }
+            other => {
+                self.outcome.0 = other;
+                None
+            }
+        }
+    }
+
+    /// Takes the message that was received: by a batch with `receive_message`, or with a call of a
+    /// method that is registered with its first message. `None` when the client has sent its last.
+    pub fn take_message(&mut self) -> Option<Bytes> {
+        match &mut self.outcome.0 {
+            Kind::Batch(batch) => batch.message.take(),
+            Kind::Call(call) => call.message.take(),
+            Kind::Nothing => None,
+        }
+    }
+
+    /// For a batch with `receive_close`: whether the call ended before its status was sent.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(&self.outcome.0, Kind::Batch(batch) if batch.is_cancelled)
+    }
+}

@@ -1,0 +1,96 @@
+//! Calls: where a transport's stream and a completion queue meet.
+//!
+//! [`core`] is one call's state and progress; [`batch`] what an application starts on it;
+//! [`event`] what comes out of the queue for it.
+
+mod batch;
+pub mod codec;
+mod core;
+mod event;
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;
+
+pub use batch::{Batch, StartError};
+pub(crate) use core::{CallCore, FirstMessage, Owner};
+pub(crate) use event::NewCall;
+pub use event::Outcome;
+
+use crate::cq;
+use crate::iomgr::{Deadline, PeerAddress};
+use crate::metadata::Metadata;
+use crate::status::Status;
+use std::fmt;
+use std::sync::Arc;
+
+/// One RPC that a client has begun, at the server.
+///
+/// Its batches complete on the queue that the call was requested for. Usable from any thread.
+/// Dropping it without having sent a status, or started to, ends the call with INTERNAL.
+pub struct Call<T: Send + 'static> {
+    owner: Owner,
+    queue: Arc<cq::Core<T, Outcome>>,
+}
+
+impl<T: Send + 'static> Call<T> {
+    pub(crate) fn new(owner: Owner, queue: Arc<cq::Core<T, Outcome>>) -> Self {
+        Self { owner, queue }
+    }
+
+    /// The full name of the method: `/package.Service/Method`.
+    pub fn method(&self) -> &str {
+        self.owner.core().head().method()
+    }
+
+    /// The host that the client asked for; empty if it said none.
+    pub fn authority(&self) -> &str {
+        self.owner.core().head().authority.as_ref().map_or("", |authority| authority.as_str())
+    }
+
+    /// The metadata that the client sent with the request.
+    pub fn metadata(&self) -> &Metadata {
+        &self.owner.core().head().metadata
+    }
+
+    /// Who called.
+    pub fn peer(&self) -> &PeerAddress {
+        &self.owner.core().head().peer
+    }
+
+    /// When the client gives up, as its `grpc-timeout` said. The call then ends by itself, with
+    /// DEADLINE_EXCEEDED.
+    pub fn deadline(&self) -> Deadline {
+        self.owner.core().deadline()
+    }
+
+    /// Starts a batch. `tag` comes out of the call's queue when it has completed.
+    ///
+    /// The event's [`is_ok`](cq::Event::is_ok) is false if an operation of the batch failed, which
+    /// is when the call had ended, or ended before the operation was done.
+    ///
+    /// Callable from any thread; never blocks.
+    ///
+    /// # Errors
+    /// If an operation of one of these kinds is pending, or cannot come any more, or the queue is
+    /// shut down. The batch and the tag come back in the error, and nothing has been done.
+    pub fn start(&self, batch: Batch, tag: T) -> Result<(), StartError<T>> {
+        self.owner.core().start(&self.queue, batch, tag)
+    }
+
+    /// Ends the call with `status`, whatever is pending: those operations fail, and a pending
+    /// `receive_close` says that the call was cancelled. Does nothing to a call that is over.
+    ///
+    /// Callable from any thread; never blocks.
+    pub fn cancel(&self, status: Status) {
+        self.owner.core().cancel(status);
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("method", &self.method())
+            .field("peer", self.peer())
+            .finish_non_exhaustive()
+    }
+}

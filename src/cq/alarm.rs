@@ -1,0 +1,93 @@
+//! A deadline that is posted to a queue.
+
+use super::core::PendingOp;
+use super::{Queue, ShutDown};
+use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, TimerId};
+use crate::sync::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A tag that comes out of a queue at a deadline, or when the alarm is cancelled.
+///
+/// The event's [`is_ok`](super::Event::is_ok) is true if the deadline passed, and false if the
+/// alarm was cancelled, by [`cancel`](Self::cancel) or by dropping it.
+pub struct Alarm<O: Default + Send + 'static> {
+    inner: Arc<Inner<O>>,
+}
+
+struct Inner<O: Default> {
+    iomgr: Arc<Iomgr>,
+    state: Mutex<State<O>>,
+}
+
+struct State<O: Default> {
+    /// Taken by whoever ends the alarm: the timer or the cancel.
+    op: Option<PendingOp<O>>,
+    timer: Option<TimerId>,
+}
+
+impl<O: Default + Send + 'static> Alarm<O> {
+    /// Sets an alarm: `tag` comes out of `queue` at `deadline`.
+    ///
+    /// Callable from any thread; never blocks.
+    ///
+    /// # Errors
+    /// If the queue is shut down; the error holds the tag.
+    pub fn set<T: Send + 'static>(
+        queue: &impl Queue<T, O>,
+        deadline: Deadline,
+        tag: T,
+    ) -> Result<Self, ShutDown<T>> {
+        let _context = ExecCtx::enter();
+        let core = queue.core();
+        let op = core.begin_op(tag, None).map_err(ShutDown)?;
+        let iomgr = core.iomgr().clone();
+        let inner =
+            Arc::new(Inner { iomgr, state: Mutex::new(State { op: Some(op), timer: None }) });
+        let due = if deadline == Deadline::NOW { Some(Instant::now()) } else { deadline.instant() };
+        if let Some(due) = due {
+            let mut state = inner.state.lock();
+            state.timer = Some(inner.iomgr.timer_init(due, inner.clone()));
+        }
+        Ok(Self { inner })
+    }
+
+    /// Ends the alarm early, unless it has rung.
+    ///
+    /// Callable from any thread; never blocks.
+    pub fn cancel(&self) {
+        let _context = ExecCtx::enter();
+        let (op, timer) = {
+            let mut state = self.inner.state.lock();
+            (state.op.take(), state.timer.take())
+        };
+        if let Some(timer) = timer {
+            self.inner.iomgr.timer_cancel(timer);
+        }
+        if let Some(op) = op {
+            op.complete(false, O::default());
+        }
+    }
+}
+
+impl<O: Default + Send + 'static> Run for Inner<O> {
+    fn run(self: Arc<Self>) {
+        let op = self.state.lock().op.take();
+        if let Some(op) = op {
+            op.complete(true, O::default());
+        }
+    }
+}
+
+impl<O: Default + Send + 'static> Drop for Alarm<O> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+impl<O: Default + Send + 'static> fmt::Debug for Alarm<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alarm").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,279 @@
+//! What the three kinds of queue share: tags that wait for their operations, and events that wait
+//! for a thread.
+
+use super::Event;
+use crate::iomgr::{Iomgr, Pollset, Run};
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+/// A queue, seen by those who post to it and those who take from it.
+///
+/// `T` is the application's tag and `O` what an operation ends with.
+pub struct Core<T, O> {
+    iomgr: Arc<Iomgr>,
+    pollset: Arc<Pollset>,
+    /// A leaf lock: no tag, outcome or closure is dropped or run under it.
+    state: Mutex<State<T, O>>,
+    consumer: Consumer<T, O>,
+    /// The core itself, for the operations that hold on to it.
+    this: Weak<Self>,
+}
+
+/// Who takes the events.
+enum Consumer<T, O> {
+    /// A thread in `next`: any one will do.
+    AnyThread,
+    /// The thread in `pluck` that waits for this tag: only it knows.
+    ItsPlucker,
+    /// A function, run by whichever thread finds the event.
+    Callback { call: Callback<T, O>, is_scheduled: AtomicBool },
+}
+
+pub(crate) type Callback<T, O> = Box<dyn Fn(Event<T, O>) + Send + Sync>;
+
+struct State<T, O> {
+    /// Operations that have begun and not ended, by slot.
+    pending: Slab<Pending<T, O>>,
+    ready: VecDeque<Event<T, O>>,
+    phase: Phase,
+}
+
+struct Pending<T, O> {
+    tag: T,
+    /// Another queue that the event brings along: for a requested call, the call's own.
+    companion: Option<Arc<Core<T, O>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// No operation begins; those that have begun still come out.
+    ShuttingDown,
+    /// The application has let go of the queue: events go nowhere.
+    Abandoned,
+}
+
+/// An operation that has begun. It ends exactly once: when it is completed, or dropped, which is
+/// a failure with nothing to show.
+#[must_use]
+pub(crate) struct PendingOp<O: Default> {
+    /// `None` once completed.
+    queue: Option<Arc<dyn Complete<O>>>,
+    slot: usize,
+}
+
+/// A queue whose tag type is forgotten.
+pub(crate) trait Complete<O>: Send + Sync {
+    fn complete(&self, slot: usize, is_ok: bool, outcome: O);
+}
+
+impl<O: Default> PendingOp<O> {
+    /// Ends the operation: its tag comes out of the queue with the outcome.
+    ///
+    /// Must be called without locks that a dropped tag could want: if the application has let go
+    /// of its queue, the tag is dropped here.
+    pub(crate) fn complete(mut self, is_ok: bool, outcome: O) {
+        if let Some(queue) = self.queue.take() {
+            queue.complete(self.slot, is_ok, outcome);
+        }
+    }
+}
+
+impl<O: Default> Drop for PendingOp<O> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            queue.complete(self.slot, false, O::default());
+        }
+    }
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
+    pub(super) fn for_threads(iomgr: Arc<Iomgr>) -> Arc<Self> {
+        Self::new(iomgr, Consumer::AnyThread)
+    }
+
+    pub(super) fn for_pluckers(iomgr: Arc<Iomgr>) -> Arc<Self> {
+        Self::new(iomgr, Consumer::ItsPlucker)
+    }
+
+    pub(super) fn for_callback(iomgr: Arc<Iomgr>, call: Callback<T, O>) -> Arc<Self> {
+        Self::new(iomgr, Consumer::Callback { call, is_scheduled: AtomicBool::new(false) })
+    }
+
+    fn new(iomgr: Arc<Iomgr>, consumer: Consumer<T, O>) -> Arc<Self> {
+        let state = State { pending: Slab::new(), ready: VecDeque::new(), phase: Phase::Open };
+        Arc::new_cyclic(|this| Self {
+            iomgr,
+            pollset: Pollset::new(),
+            state: Mutex::new(state),
+            consumer,
+            this: this.clone(),
+        })
+    }
+
+    pub(crate) fn iomgr(&self) -> &Arc<Iomgr> {
+        &self.iomgr
+    }
+
+    pub(super) fn pollset(&self) -> &Arc<Pollset> {
+        &self.pollset
+    }
+
+    /// Puts a tag in, for an operation that begins. It comes out when the operation ends.
+    ///
+    /// # Errors
+    /// The tag, if the queue is shut down.
+    pub(crate) fn begin_op(
+        self: &Arc<Self>,
+        tag: T,
+        companion: Option<Arc<Self>>,
+    ) -> Result<PendingOp<O>, T> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(tag);
+        }
+        let slot = state.pending.insert(Pending { tag, companion });
+        Ok(PendingOp { queue: Some(self.clone()), slot })
+    }
+
+    /// Takes the oldest event, and makes sure that another thread comes for the next one.
+    pub(super) fn pop(&self) -> Option<Event<T, O>> {
+        let mut state = self.state.lock();
+        let event = state.ready.pop_front()?;
+        let (has_more, is_drained) = (!state.ready.is_empty(), state.is_drained());
+        drop(state);
+        if has_more {
+            self.kick_one();
+        } else if is_drained {
+            self.close_pollset();
+        }
+        Some(event)
+    }
+
+    /// How many events are ready.
+    pub(super) fn ready_len(&self) -> usize {
+        self.state.lock().ready.len()
+    }
+
+    /// Takes the oldest event whose tag `is_it`.
+    pub(super) fn pluck(&self, mut is_it: impl FnMut(&T) -> bool) -> Option<Event<T, O>> {
+        let mut state = self.state.lock();
+        let index = state.ready.iter().position(|event| is_it(&event.tag))?;
+        let event = state.ready.remove(index);
+        let is_drained = state.is_drained();
+        drop(state);
+        if is_drained {
+            self.close_pollset();
+        }
+        event
+    }
+
+    /// Whether an event's tag `is_it`.
+    pub(super) fn has(&self, mut is_it: impl FnMut(&T) -> bool) -> bool {
+        self.state.lock().ready.iter().any(|event| is_it(&event.tag))
+    }
+
+    /// Whether a thread that finds no event should wait for one.
+    pub(super) fn is_waiting_worthwhile(&self) -> bool {
+        let state = self.state.lock();
+        state.ready.is_empty() && !state.is_drained()
+    }
+
+    /// Whether the queue is shut down and everything has come out.
+    pub(super) fn is_drained(&self) -> bool {
+        self.state.lock().is_drained()
+    }
+
+    /// Lets no operation begin any more.
+    pub(super) fn shutdown(&self) {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return;
+        }
+        state.phase = Phase::ShuttingDown;
+        let is_drained = state.is_drained();
+        drop(state);
+        if is_drained {
+            self.close_pollset();
+        }
+    }
+
+    /// The application lets go: what is ready is dropped, and so is what comes later.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Abandoned;
+        let ready = std::mem::take(&mut state.ready);
+        drop(state);
+        drop(ready);
+        self.close_pollset();
+    }
+
+    /// Sends every thread home: nothing comes any more.
+    fn close_pollset(&self) {
+        self.iomgr.shutdown_pollset(&self.pollset, Waker::noop());
+    }
+
+    fn kick_one(&self) {
+        if self.pollset.is_occupied() {
+            self.iomgr.kick(&self.pollset);
+        }
+    }
+
+    fn post(&self, slot: usize, is_ok: bool, outcome: O) {
+        let mut state = self.state.lock();
+        let Pending { tag, companion } = state.pending.remove(slot);
+        let event = Event { tag, is_ok, outcome, companion };
+        if state.phase == Phase::Abandoned {
+            drop(state);
+            drop(event);
+            return;
+        }
+        let was_empty = state.ready.is_empty();
+        state.ready.push_back(event);
+        drop(state);
+        match &self.consumer {
+            // A queue that was not empty has a kicked thread on its way, which brings the next.
+            Consumer::AnyThread if was_empty => self.kick_one(),
+            Consumer::AnyThread => {}
+            Consumer::ItsPlucker => self.iomgr.kick_all(&self.pollset),
+            Consumer::Callback { is_scheduled, .. } => {
+                let is_first = !is_scheduled.swap(true, Ordering::AcqRel);
+                if let Some(this) = self.this.upgrade().filter(|_| is_first) {
+                    self.iomgr.submit(this);
+                }
+            }
+        }
+    }
+}
+
+impl<T, O> State<T, O> {
+    fn is_drained(&self) -> bool {
+        self.phase != Phase::Open && self.pending.is_empty() && self.ready.is_empty()
+    }
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> Complete<O> for Core<T, O> {
+    fn complete(&self, slot: usize, is_ok: bool, outcome: O) {
+        self.post(slot, is_ok, outcome);
+    }
+}
+
+/// The callback queue's turn: hands every ready event to the function.
+impl<T: Send + 'static, O: Default + Send + 'static> Run for Core<T, O> {
+    fn run(self: Arc<Self>) {
+        let Consumer::Callback { call, is_scheduled } = &self.consumer else { return };
+        is_scheduled.store(false, Ordering::Release);
+        while let Some(event) = {
+            let mut state = self.state.lock();
+            state.ready.pop_front()
+        } {
+            call(event);
+        }
+        if self.is_drained() {
+            self.close_pollset();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The queue of which any thread takes the next event.
+
+use super::core::Core;
+use super::{Event, iomgr, sealed};
+use crate::iomgr::{Deadline, ExecCtx};
+use std::fmt;
+use std::sync::Arc;
+
+/// A queue of which any thread takes the next event.
+///
+/// Making one costs no system call, so that each call may have its own. Any number of threads may
+/// wait on one queue, and one thread may wait on many in turn; each event goes to exactly one
+/// thread.
+///
+/// **Shutdown.** After [`shutdown`](Self::shutdown) no operation begins; those that have begun
+/// come out as they end, and then every `next` gives `None`. Dropping a queue instead drops the
+/// events in it and those still to come, tags included.
+///
+/// ```
+/// use std::time::Duration;
+/// use turnstile::{Alarm, CompletionQueue, Deadline};
+///
+/// let cq = CompletionQueue::<&str>::new();
+/// let _alarm = Alarm::set(&cq, Deadline::after(Duration::from_millis(1)), "wake up").unwrap();
+/// let event = cq.next(Deadline::NONE).unwrap();
+/// assert_eq!((event.tag, event.is_ok()), ("wake up", true));
+///
+/// cq.shutdown();
+/// assert!(cq.next(Deadline::NONE).is_none());
+/// ```
+pub struct CompletionQueue<T: Send + 'static, O: Default + Send + 'static> {
+    core: Arc<Core<T, O>>,
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
+    /// A queue on the process's polling engine.
+    ///
+    /// # Panics
+    /// If the polling engine does not start, which only the first queue of a process can find:
+    /// ask [`engine_name`](crate::engine_name) before to get the error.
+    #[expect(clippy::new_without_default, reason = "making one can panic")]
+    pub fn new() -> Self {
+        Self { core: Core::for_threads(iomgr()) }
+    }
+
+    /// Waits for an event and takes it. Meanwhile this thread does whatever I/O there is to do,
+    /// for every queue of the process.
+    ///
+    /// `None` when `deadline` passed, or when the queue is shut down and everything has come out
+    /// ([`is_drained`](Self::is_drained) tells the two apart). An operation that this thread
+    /// starts sends what it has to send at once; see [`turn`](Self::turn) to send less often.
+    ///
+    /// Callable from any thread; blocks until `deadline`.
+    pub fn next(&self, deadline: Deadline) -> Option<Event<T, O>> {
+        if let Some(event) = self.core.pop() {
+            return Some(event);
+        }
+        self.wait(deadline).then(|| self.core.pop()).flatten()
+    }
+
+    /// Waits for an event, and then gives all that became ready with it, one after the other.
+    ///
+    /// The difference to `next` is when bytes leave: what the operations started in a turn have to
+    /// send leaves when the turn ends, in one write for each connection. So a turn should be
+    /// short: what takes long belongs after it, or on another thread. Other threads may take
+    /// events of the same queue meanwhile.
+    ///
+    /// `None` as with `next`. Callable from any thread; blocks until `deadline`.
+    ///
+    /// ```
+    /// # use turnstile::{CompletionQueue, Deadline};
+    /// # let cq = CompletionQueue::<u32>::new();
+    /// # cq.shutdown();
+    /// while let Some(turn) = cq.turn(Deadline::NONE) {
+    ///     for event in turn {
+    ///         // Operations started here leave together.
+    ///     }
+    /// }
+    /// ```
+    pub fn turn(&self, deadline: Deadline) -> Option<Turn<'_, T, O>> {
+        let context = ExecCtx::enter();
+        let mut ready = self.core.ready_len();
+        while ready == 0 {
+            if !self.wait_once(&context, deadline) {
+                return None;
+            }
+            ready = self.core.ready_len();
+        }
+        Some(Turn { queue: self, left: ready, _context: context })
+    }
+
+    /// Waits until an event is ready; false when there will be none.
+    fn wait(&self, deadline: Deadline) -> bool {
+        let context = ExecCtx::enter();
+        while self.wait_once(&context, deadline) {
+            if self.core.ready_len() > 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Works the pollset once; false when the deadline passed or the queue is drained, with
+    /// nothing ready.
+    fn wait_once(&self, context: &ExecCtx, deadline: Deadline) -> bool {
+        // What this thread put off in a turn must not wait for an event.
+        context.flush();
+        self.core.iomgr().work(self.core.pollset(), deadline, || self.core.is_waiting_worthwhile());
+        context.flush();
+        self.core.ready_len() > 0 || !(self.core.is_drained() || deadline.has_passed())
+    }
+
+    /// Lets no operation begin any more. What has begun still comes out; then `next` gives `None`
+    /// to every thread. Calls are not cancelled by this.
+    ///
+    /// Callable from any thread; never blocks. A second call does nothing.
+    pub fn shutdown(&self) {
+        let _context = ExecCtx::enter();
+        self.core.shutdown();
+    }
+
+    /// Whether the queue was shut down and everything has come out.
+    pub fn is_drained(&self) -> bool {
+        self.core.is_drained()
+    }
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> sealed::Queue<T, O> for CompletionQueue<T, O> {
+    fn core(&self) -> &Arc<Core<T, O>> {
+        &self.core
+    }
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> Drop for CompletionQueue<T, O> {
+    fn drop(&mut self) {
+        let _context = ExecCtx::enter();
+        self.core.abandon();
+    }
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> fmt::Debug for CompletionQueue<T, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompletionQueue").finish_non_exhaustive()
+    }
+}
+
+/// The events of one turn: see [`CompletionQueue::turn`]. When it is dropped, what the turn's
+/// operations have to send leaves.
+#[must_use = "a turn is to be iterated over"]
+pub struct Turn<'a, T: Send + 'static, O: Default + Send + 'static> {
+    queue: &'a CompletionQueue<T, O>,
+    /// How many events were ready at the start: a turn ends even if more keep coming.
+    left: usize,
+    /// Runs at its end what the turn has scheduled.
+    _context: ExecCtx,
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> Iterator for Turn<'_, T, O> {
+    type Item = Event<T, O>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        self.queue.core.pop()
+    }
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> fmt::Debug for Turn<'_, T, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("left", &self.left).finish_non_exhaustive()
+    }
+}

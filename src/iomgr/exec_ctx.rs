@@ -1,0 +1,161 @@
+//! Closures that wait to be run, and the points at which they are.
+//!
+//! Code that finds work while it holds locks only *schedules* it; the work runs at a flush, when
+//! the locks are gone. A thread collects closures while it is inside an [`ExecCtx`], which every
+//! public entry point of the crate opens. The one thread-local of the crate is here, because
+//! `Waker::wake` takes no parameter through which a list could be passed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Something that can be run. Implementors: the listener, the transports, the call, the alarm and
+/// the callback queue.
+///
+/// `run` is called with no lock held. Scheduling twice before a run may run it once or twice;
+/// each implementor says what makes that right for it.
+pub(crate) trait Run: Send + Sync {
+    /// Does what there is to do, without blocking.
+    fn run(self: Arc<Self>);
+}
+
+thread_local! {
+    static THIS_THREAD: ThreadList = const {
+        ThreadList { depth: Cell::new(0), ready: RefCell::new(VecDeque::new()) }
+    };
+}
+
+struct ThreadList {
+    /// How many contexts are open on this thread.
+    depth: Cell<usize>,
+    /// What they have collected, in order.
+    ready: RefCell<VecDeque<Arc<dyn Run>>>,
+}
+
+/// Puts a closure on this thread's list, or gives it back if no context is open here.
+pub(crate) fn schedule(closure: Arc<dyn Run>) -> Result<(), Arc<dyn Run>> {
+    // While the thread's locals are being destroyed there is no list either.
+    let mut closure = Some(closure);
+    let _ = THIS_THREAD.try_with(|list| {
+        if list.depth.get() > 0 {
+            list.ready.borrow_mut().extend(closure.take());
+        }
+    });
+    closure.map_or(Ok(()), Err)
+}
+
+/// A stretch of code on this thread that collects closures. The outermost one runs them when it
+/// ends; inner ones leave them to it.
+#[must_use]
+pub(crate) struct ExecCtx {
+    /// The list is this thread's.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl ExecCtx {
+    /// Opens a context.
+    pub(crate) fn enter() -> Self {
+        THIS_THREAD.with(|list| list.depth.set(list.depth.get() + 1));
+        Self { _not_send: PhantomData }
+    }
+
+    /// Runs what this thread has collected, and what that schedules, until nothing is left.
+    ///
+    /// Must be called with no lock held.
+    pub(crate) fn flush(&self) {
+        while let Some(closure) = THIS_THREAD.with(|list| list.ready.borrow_mut().pop_front()) {
+            run_caught(closure);
+        }
+    }
+}
+
+impl Drop for ExecCtx {
+    fn drop(&mut self) {
+        if THIS_THREAD.with(|list| list.depth.get()) == 1 {
+            self.flush();
+        }
+        THIS_THREAD.with(|list| list.depth.set(list.depth.get() - 1));
+    }
+}
+
+/// A panic ends the closure that raised it and nothing else.
+fn run_caught(closure: Arc<dyn Run>) {
+    if catch_unwind(AssertUnwindSafe(|| closure.run())).is_err() {
+        tracing::error!("a closure panicked; the thread goes on with the next one");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ExecCtx, Run, schedule};
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Default)]
+    struct Log(Mutex<Vec<&'static str>>);
+
+    struct Step {
+        name: &'static str,
+        log: Arc<Log>,
+        then: Mutex<Option<Arc<dyn Run>>>,
+        panics: bool,
+    }
+
+    impl Run for Step {
+        fn run(self: Arc<Self>) {
+            self.log.0.lock().unwrap().push(self.name);
+            if let Some(next) = self.then.lock().unwrap().take() {
+                assert!(schedule(next).is_ok());
+            }
+            assert!(!self.panics, "on purpose");
+        }
+    }
+
+    fn step(log: &Arc<Log>, name: &'static str) -> Step {
+        Step { name, log: log.clone(), then: Mutex::new(None), panics: false }
+    }
+
+    #[test]
+    fn closures_run_in_order_when_the_outermost_context_ends() {
+        let log = Arc::new(Log::default());
+        let outer = ExecCtx::enter();
+        schedule(Arc::new(step(&log, "first"))).ok().unwrap();
+        {
+            let _inner = ExecCtx::enter();
+            schedule(Arc::new(step(&log, "second"))).ok().unwrap();
+        }
+        assert!(log.0.lock().unwrap().is_empty(), "an inner context must not run anything");
+        drop(outer);
+        assert_eq!(*log.0.lock().unwrap(), ["first", "second"]);
+    }
+
+    #[test]
+    fn what_a_closure_schedules_runs_in_the_same_flush() {
+        let log = Arc::new(Log::default());
+        let first = step(&log, "first");
+        *first.then.lock().unwrap() = Some(Arc::new(step(&log, "second")));
+        let context = ExecCtx::enter();
+        schedule(Arc::new(first)).ok().unwrap();
+        context.flush();
+        assert_eq!(*log.0.lock().unwrap(), ["first", "second"]);
+    }
+
+    #[test]
+    fn a_panic_does_not_take_the_next_closure_with_it() {
+        let log = Arc::new(Log::default());
+        let context = ExecCtx::enter();
+        schedule(Arc::new(Step { panics: true, ..step(&log, "panics") })).ok().unwrap();
+        schedule(Arc::new(step(&log, "next"))).ok().unwrap();
+        context.flush();
+        assert_eq!(*log.0.lock().unwrap(), ["panics", "next"]);
+    }
+
+    #[test]
+    fn without_a_context_the_closure_comes_back() {
+        let log = Arc::new(Log::default());
+        let back = schedule(Arc::new(step(&log, "lost"))).err().expect("no context is open");
+        back.run();
+        assert_eq!(*log.0.lock().unwrap(), ["lost"]);
+    }
+}

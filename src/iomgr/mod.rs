@@ -1,0 +1,33 @@
+//! The I/O manager: everything between the operating system and the transports.
+//!
+//! This is the portable face. Nothing above it sees an fd, since on Windows there will be none.
+//!
+//! # Lock order
+//!
+//! Take left before right, and never the other way round:
+//!
+//! 1. server: `connections`, a method's `calls`
+//! 2. call: `state`
+//! 3. h2's own locks (wakers run under them, so a waker only enqueues)
+//! 4. turnstile: a neighbourhood, then a pollset's `state`
+//! 5. leaves, under which nothing else is locked and no foreign code runs: completion queue
+//!    `state`, readiness cell, fd table, timers, inbox
+//!
+//! A transport's connection is not guarded by a lock but by its turn (IDLE / NOTIFIED / RUNNING):
+//! the thread that has the turn may take any lock above.
+
+mod deadline;
+mod endpoint;
+mod exec_ctx;
+mod readiness;
+mod timers;
+
+mod posix;
+
+pub use deadline::Deadline;
+pub(crate) use endpoint::Endpoint;
+pub use endpoint::PeerAddress;
+pub(crate) use exec_ctx::{ExecCtx, Run};
+pub use posix::ListenAddress;
+pub(crate) use posix::{AcceptHandler, Iomgr, Pollset, TcpListener};
+pub(crate) use timers::TimerId;

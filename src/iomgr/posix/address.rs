@@ -1,0 +1,170 @@
+//! Where a server listens: parsing and binding.
+
+use super::sys::Listening;
+use crate::iomgr::endpoint::PeerAddress;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// An address that a server listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListenAddress {
+    /// A TCP address; port 0 asks for a free port.
+    Tcp(SocketAddr),
+    /// A UNIX socket in the file system.
+    Unix(PathBuf),
+    /// A UNIX socket in Linux's abstract namespace (unix(7)): it has no file.
+    Abstract(Vec<u8>),
+}
+
+impl ListenAddress {
+    /// Reads `host:port`, `ipv4:host:port`, `ipv6:[host]:port`, `unix:path`, `unix:///path` or
+    /// `unix-abstract:name`, as gRPC's naming document has them. A host name may stand for several
+    /// addresses; asking the system for them blocks.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what cannot be read, with the forms that can; or the resolver's error.
+    pub(crate) fn resolve(text: &str) -> io::Result<Vec<Self>> {
+        if let Some(name) = text.strip_prefix("unix-abstract:") {
+            return Ok(vec![Self::Abstract(name.as_bytes().to_vec())]);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() {
+                Err(unreadable(text, "the path is empty"))
+            } else {
+                Ok(vec![Self::Unix(PathBuf::from(OsStr::from_bytes(path.as_bytes())))])
+            };
+        }
+        let host = text.strip_prefix("ipv4:").or_else(|| text.strip_prefix("ipv6:"));
+        let addresses: Vec<Self> = host
+            .unwrap_or(text)
+            .to_socket_addrs()
+            .map_err(|error| unreadable(text, &error.to_string()))?
+            .map(Self::Tcp)
+            .collect();
+        if addresses.is_empty() {
+            return Err(unreadable(text, "the name has no address"));
+        }
+        Ok(addresses)
+    }
+
+    /// Opens a socket that listens here, and says where that is (which port, for port 0).
+    pub(super) fn listen(&self, options: Listening) -> io::Result<(OwnedFd, Self)> {
+        match self {
+            Self::Tcp(address) => {
+                let socket = options.tcp(*address)?;
+                let socket = StdTcpListener::from(socket);
+                let bound = Self::Tcp(socket.local_addr()?);
+                Ok((socket.into(), bound))
+            }
+            Self::Unix(path) => {
+                let listener = bind_path(path)?;
+                listener.set_nonblocking(true)?;
+                Ok((listener.into(), self.clone()))
+            }
+            Self::Abstract(name) => {
+                let listener = UnixListener::bind_addr(&UnixAddress::from_abstract_name(name)?)?;
+                listener.set_nonblocking(true)?;
+                Ok((listener.into(), self.clone()))
+            }
+        }
+    }
+
+    /// The peer of a connection that came in here.
+    pub(super) fn peer(&self, remote: Option<SocketAddr>) -> PeerAddress {
+        match (self, remote) {
+            (_, Some(address)) => PeerAddress::Tcp(address),
+            (Self::Unix(path), None) => PeerAddress::Unix(path.clone()),
+            (Self::Abstract(name), None) => {
+                PeerAddress::Unix(PathBuf::from(format!("@{}", String::from_utf8_lossy(name))))
+            }
+            (Self::Tcp(address), None) => PeerAddress::Tcp(*address),
+        }
+    }
+
+    /// Removes what listening left in the file system.
+    pub(super) fn clean_up(&self) {
+        if let Self::Unix(path) = self {
+            // Somebody may have removed it already, which is as well.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => {
+                write!(f, "unix-abstract:{}", String::from_utf8_lossy(name))
+            }
+        }
+    }
+}
+
+/// Binds a path; a socket that a dead process left there is replaced, a live one is not.
+fn bind_path(path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
+            fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        result => result,
+    }
+}
+
+fn is_left_over(path: &Path) -> bool {
+    let is_socket = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    let refused = io::ErrorKind::ConnectionRefused;
+    is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == refused)
+}
+
+fn unreadable(text: &str, cause: &str) -> io::Error {
+    let message = format!(
+        "cannot listen on {text:?}: {cause}; write host:port, [ipv6]:port, unix:/path or \
+         unix-abstract:name",
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ListenAddress;
+    use std::path::PathBuf;
+
+    fn one(text: &str) -> ListenAddress {
+        ListenAddress::resolve(text).unwrap().remove(0)
+    }
+
+    #[test]
+    fn every_form_of_the_naming_document_is_read() {
+        assert_eq!(one("127.0.0.1:80"), ListenAddress::Tcp("127.0.0.1:80".parse().unwrap()));
+        assert_eq!(one("ipv4:127.0.0.1:80"), one("127.0.0.1:80"));
+        assert_eq!(one("[::1]:80"), ListenAddress::Tcp("[::1]:80".parse().unwrap()));
+        assert_eq!(one("ipv6:[::1]:80"), one("[::1]:80"));
+        assert_eq!(one("unix:/a/b"), ListenAddress::Unix(PathBuf::from("/a/b")));
+        assert_eq!(one("unix:///a/b"), one("unix:/a/b"));
+        assert_eq!(one("unix:a"), ListenAddress::Unix(PathBuf::from("a")));
+        assert_eq!(one("unix-abstract:a"), ListenAddress::Abstract(b"a".to_vec()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_what_can() {
+        for text in ["", "127.0.0.1", "127.0.0.1:99999", "unix:", "[::1:80"] {
+            let error = ListenAddress::resolve(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("{text:?}")), "{error}");
+            assert!(error.contains("host:port"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The seam between the I/O manager and the ways to wait that an operating system offers.
+//!
+//! An engine holds only what is special to it. The readiness cells, the worker lists and the
+//! succession of pollers, the timers and the closures are above the seam and exist once.
+
+use super::epoll1::Epoll1;
+use super::sys::Readiness;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+use std::{env, io};
+
+/// The environment variable that names the engine, as in gRPC's other languages.
+pub(crate) const STRATEGY: &str = "GRPC_POLL_STRATEGY";
+
+/// What an engine names an fd by. Never a pointer, and never used twice, so that an event that
+/// is still on its way when an fd goes cannot reach the fd that comes after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(pub(crate) u64);
+
+impl Key {
+    /// The engine's own wakeup fd.
+    pub(crate) const WAKEUP: Self = Self(u64::MAX);
+}
+
+/// A way to wait for many fds at once.
+///
+/// # Contract
+/// - Events may be spurious; an fd that was found not ready is reported again when it becomes so
+///   (edge semantics are enough).
+/// - `wait` is called by one thread at a time. Everything else may be called from any thread,
+///   also during a `wait`.
+/// - A timeout is rounded up, never down.
+/// - `wake` ends the `wait` that is under way, or the next one.
+pub(crate) trait PollingEngine: Send + Sync {
+    /// The name that [`STRATEGY`] knows it by.
+    fn name(&self) -> &'static str;
+
+    /// Reports `fd`'s events under `key` from now on.
+    fn add(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()>;
+
+    /// Stops to report `fd`'s events; those under way may still come.
+    fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Hands every event to `on_event`, after waiting for the first one until `timeout` passes.
+    ///
+    /// # Errors
+    /// `Interrupted` when a signal came: the caller knows its deadline and decides.
+    fn wait(
+        &self,
+        timeout: Option<Duration>,
+        on_event: &mut dyn FnMut(Key, Readiness),
+    ) -> io::Result<()>;
+
+    /// Ends a wait early.
+    fn wake(&self) -> io::Result<()>;
+}
+
+/// An engine's name and constructor, which fails where the system cannot run the engine.
+type Factory = (&'static str, fn() -> io::Result<Box<dyn PollingEngine>>);
+
+/// The engines, in the order in which they are tried.
+const ENGINES: [Factory; 1] = [("epoll1", || Ok(Box::new(Epoll1::new()?)))];
+
+/// The engine that [`STRATEGY`] asks for, or the first one that works here.
+///
+/// # Errors
+/// An unknown name, with the list of those that are known; or why the last engine failed.
+pub(crate) fn from_environment() -> io::Result<Box<dyn PollingEngine>> {
+    let wanted = env::var(STRATEGY).unwrap_or_else(|_| "all".to_owned());
+    select(&wanted)
+}
+
+/// The first engine of a comma list of preferences that works.
+fn select(preferences: &str) -> io::Result<Box<dyn PollingEngine>> {
+    let mut failure = None;
+    for wanted in preferences.split(',').map(str::trim) {
+        let known = ENGINES.iter().filter(|(name, _)| wanted == "all" || *name == wanted);
+        let mut found = false;
+        for (name, construct) in known {
+            found = true;
+            match construct() {
+                Ok(engine) => return Ok(engine),
+                Err(error) => failure = Some(describe(name, &error)),
+            }
+        }
+        if !found {
+            return Err(unknown(wanted));
+        }
+    }
+    Err(failure.unwrap_or_else(|| unknown(preferences)))
+}
+
+fn unknown(name: &str) -> io::Error {
+    let known: Vec<&str> = ENGINES.iter().map(|(name, _)| *name).collect();
+    let message = format!(
+        "{STRATEGY} names the polling engine {name:?}, which does not exist; known are {} and all",
+        known.join(", "),
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+fn describe(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the polling engine {name} cannot start: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::select;
+
+    #[test]
+    fn preferences_are_tried_in_order() {
+        assert_eq!(select("all").unwrap().name(), "epoll1");
+        assert_eq!(select("epoll1, all").unwrap().name(), "epoll1");
+    }
+
+    #[test]
+    fn an_unknown_engine_is_an_error_that_lists_the_known_ones() {
+        let error = select("epoll9").err().expect("there is no such engine").to_string();
+        assert!(error.contains("\"epoll9\"") && error.contains("epoll1"), "{error}");
+    }
+}

@@ -1,0 +1,22 @@
+//! iomgr on POSIX systems: readiness of fds, by one of several polling engines.
+
+mod sys;
+
+mod engine;
+mod epoll1;
+
+mod fd;
+mod manager;
+mod turnstile;
+
+mod address;
+mod tcp_endpoint;
+mod tcp_listener;
+
+pub use address::ListenAddress;
+pub(crate) use manager::Iomgr;
+pub(crate) use tcp_listener::{AcceptHandler, TcpListener};
+pub(crate) use turnstile::Pollset;
+
+#[cfg(turnstile_loom)]
+mod loom_models;

@@ -1,0 +1,131 @@
+//! epoll(7).
+
+use super::{check, check_len};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// An epoll set.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+/// What one event says about an fd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Readiness {
+    /// A read will not block: there are bytes, the end of the stream, or an error.
+    pub(crate) read: bool,
+    /// A write will not block.
+    pub(crate) write: bool,
+    /// The fd has an error, or something in its error queue.
+    pub(crate) error: bool,
+    /// The peer has closed its side: after the bytes comes the end, without another event.
+    pub(crate) hang_up: bool,
+}
+
+/// One slot of the buffer that [`Epoll::wait`] fills.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct EpollEvent(libc::epoll_event);
+
+impl EpollEvent {
+    /// An empty slot.
+    pub(crate) const EMPTY: Self = Self(libc::epoll_event { events: 0, u64: 0 });
+
+    /// The key that the fd was added with.
+    pub(crate) fn key(&self) -> u64 {
+        self.0.u64
+    }
+
+    /// What happened.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let events = self.0.events.cast_signed();
+        let any = |mask: libc::c_int| events & mask != 0;
+        let broken = libc::EPOLLERR | libc::EPOLLHUP;
+        Readiness {
+            read: any(libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP | broken),
+            write: any(libc::EPOLLOUT | broken),
+            error: any(libc::EPOLLERR),
+            hang_up: any(libc::EPOLLRDHUP | broken),
+        }
+    }
+}
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: the call takes no pointer.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the kernel has just given us this fd, and nobody else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Adds `fd` for reading, writing and errors, edge triggered: an event comes when it becomes
+    /// ready, and the next one only after it was found not ready.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+        let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: key };
+        self.control(libc::EPOLL_CTL_ADD, fd, &mut event)
+    }
+
+    /// Takes `fd` out.
+    pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        // Linux before 2.6.9 wanted an event here although it ignores it; it costs nothing.
+        self.control(libc::EPOLL_CTL_DEL, fd, &mut libc::epoll_event { events: 0, u64: 0 })
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        fd: BorrowedFd<'_>,
+        event: &mut libc::epoll_event,
+    ) -> io::Result<()> {
+        // SAFETY: both fds are open for the length of the call, and `event` is a live reference.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), operation, fd.as_raw_fd(), event) })
+            .map(drop)
+    }
+
+    /// Waits for events, at most `timeout` (for ever with `None`), and gives how many came.
+    ///
+    /// # Errors
+    /// `Interrupted` when a signal came; the caller knows its deadline and waits again.
+    pub(crate) fn wait(
+        &self,
+        events: &mut [EpollEvent],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        let room = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
+        // SAFETY: `EpollEvent` is a transparent wrapper of the kernel's struct, the slice is live, and
+        // the kernel writes at most `room` of them.
+        let count = unsafe {
+            libc::epoll_wait(
+                self.0.as_raw_fd(),
+                events.as_mut_ptr().cast::<libc::epoll_event>(),
+                room,
+                millis(timeout),
+            )
+        };
+        check_len(count as libc::ssize_t)
+    }
+}
+
+/// The timeout of epoll_wait(2): whole milliseconds, rounded up so that a wait never ends before
+/// its deadline and a short one is not a busy loop of 0 ms (grpc#16588).
+fn millis(timeout: Option<Duration>) -> libc::c_int {
+    let Some(timeout) = timeout else { return -1 };
+    let millis = timeout.as_nanos().div_ceil(1_000_000);
+    libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::millis;
+    use std::time::Duration;
+
+    #[test]
+    fn timeouts_round_up_to_whole_milliseconds() {
+        assert_eq!(millis(None), -1);
+        assert_eq!(millis(Some(Duration::ZERO)), 0);
+        assert_eq!(millis(Some(Duration::from_nanos(1))), 1);
+        assert_eq!(millis(Some(Duration::from_micros(1500))), 2);
+        assert_eq!(millis(Some(Duration::MAX)), libc::c_int::MAX);
+    }
+}

@@ -1,0 +1,55 @@
+//! eventfd(2): how another thread interrupts one that sleeps in an engine.
+
+use super::{check, check_len};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// A counter in the kernel that an engine can wait for.
+#[derive(Debug)]
+pub(crate) struct EventFd(OwnedFd);
+
+impl EventFd {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: the call takes no pointer.
+        let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: the kernel has just given us this fd, and nobody else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Adds one, which makes the fd readable (again, for an edge-triggered waiter).
+    pub(crate) fn signal(&self) -> io::Result<()> {
+        match self.write(1) {
+            // The counter is full after 2^64 - 2 signals that nobody read: empty it and go on.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.drain()?;
+                self.write(1)
+            }
+            result => result,
+        }
+    }
+
+    /// Sets the counter back to 0.
+    pub(crate) fn drain(&self) -> io::Result<()> {
+        let mut count = 0_u64.to_ne_bytes();
+        // SAFETY: the pointer and the length describe `count`, which lives through the call.
+        let result =
+            unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        match check_len(result) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, add: u64) -> io::Result<()> {
+        let add = add.to_ne_bytes();
+        // SAFETY: the pointer and the length describe `add`, which lives through the call.
+        check_len(unsafe { libc::write(self.0.as_raw_fd(), add.as_ptr().cast(), add.len()) })
+            .map(drop)
+    }
+}
+
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

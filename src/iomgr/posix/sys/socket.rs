@@ -1,0 +1,201 @@
+//! Sockets: listen, accept4, recvmsg, sendmsg.
+//!
+//! What std does well (TCP and UNIX listeners, addresses, options) is std's; here is what it
+//! lacks: SO_REUSEPORT before bind, accept4 for every family, scatter and gather with flags.
+
+use super::{check, check_len};
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::{mem, ptr};
+
+/// How long the kernel's queue of connections that wait for accept is. The kernel caps it at
+/// net.core.somaxconn (4096 on current Linux), see listen(2).
+const BACKLOG: libc::c_int = 4096;
+
+/// A connection that [`accept`] took from the queue.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// The connection: non-blocking, closed on exec.
+    pub(crate) socket: OwnedFd,
+    /// The address of the peer; `None` for a UNIX socket, whose clients have none.
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+/// Options of a TCP listener that are set before bind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Listening {
+    /// SO_REUSEPORT: several sockets may listen on the same port.
+    pub(crate) reuse_port: bool,
+}
+
+impl Listening {
+    /// A non-blocking TCP socket that listens on `address`.
+    pub(crate) fn tcp(self, address: SocketAddr) -> io::Result<OwnedFd> {
+        let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: the call takes no pointer.
+        let fd = check(unsafe { libc::socket(family, kind, 0) })?;
+        // SAFETY: the kernel has just given us this fd, and nobody else owns it.
+        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        if self.reuse_port {
+            set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        }
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            // `[::]` means every address of the machine, as in gRPC's other languages, whatever
+            // net.ipv6.bindv6only says.
+            set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
+        }
+        bind(&socket, address)?;
+        // SAFETY: the call takes no pointer, and the fd is open.
+        check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) })?;
+        Ok(socket)
+    }
+}
+
+fn set_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `value`, which lives through the call.
+    check(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, ptr::from_ref(&value).cast(), length)
+    })
+    .map(drop)
+}
+
+fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    let result = match address {
+        SocketAddr::V4(address) => {
+            let raw = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: address.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            let length = size_of_val(&raw) as libc::socklen_t;
+            // SAFETY: the pointer and the length describe `raw`, which lives through the call.
+            unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&raw).cast(), length) }
+        }
+        SocketAddr::V6(address) => {
+            let raw = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: address.port().to_be(),
+                sin6_flowinfo: address.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                sin6_scope_id: address.scope_id(),
+            };
+            let length = size_of_val(&raw) as libc::socklen_t;
+            // SAFETY: the pointer and the length describe `raw`, which lives through the call.
+            unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&raw).cast(), length) }
+        }
+    };
+    check(result).map(drop)
+}
+
+/// Takes one connection from the queue of a listener of any family: accept4(2).
+///
+/// # Errors
+/// `WouldBlock` when none waits; otherwise as accept(2) says: some errors are those of one
+/// connection (ECONNABORTED), some those of the process (EMFILE).
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
+    // SAFETY: sockaddr_storage is plain data for which all zeroes is a valid value (AF_UNSPEC).
+    let mut address: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: address and length are live for the call, and length says how large address is.
+    let fd = check(unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            ptr::from_mut(&mut address).cast(),
+            &mut length,
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        )
+    })?;
+    // SAFETY: the kernel has just given us this fd, and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(Accepted { socket, peer: decode(&address) })
+}
+
+/// The address in a sockaddr_storage that the kernel filled.
+fn decode(address: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match libc::c_int::from(address.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that a sockaddr_in is there, and sockaddr_storage is large
+            // and aligned enough for every kind of address (POSIX, sys/socket.h).
+            let raw = unsafe { &*ptr::from_ref(address).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
+            Some(SocketAddrV4::new(ip, u16::from_be(raw.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, for a sockaddr_in6.
+            let raw = unsafe { &*ptr::from_ref(address).cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
+            let port = u16::from_be(raw.sin6_port);
+            Some(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// Reads into `buffer` and gives how many bytes came; 0 is the end of the stream.
+///
+/// # Errors
+/// `WouldBlock` when there is nothing; otherwise as recvmsg(2) says. EINTR is tried again.
+pub(crate) fn recvmsg(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: msghdr is plain data for which all zeroes means no name, no data, no control.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &mut slice;
+    message.msg_iovlen = 1;
+    // SAFETY: the header points at `slice`, which describes `buffer`; both outlive the call.
+    retry(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, 0) })
+}
+
+/// Writes what it can of `buffers`, in order, and gives how many bytes the kernel took.
+///
+/// No SIGPIPE is raised when the peer is gone: that is the error EPIPE.
+///
+/// # Errors
+/// `WouldBlock` when the socket's buffer is full; otherwise as sendmsg(2) says. EINTR is tried
+/// again.
+pub(crate) fn sendmsg(socket: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: msghdr is plain data for which all zeroes means no name, no data, no control.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    // IoSlice is guaranteed to have the layout of iovec on Unix; sendmsg only reads through it.
+    message.msg_iov = buffers.as_ptr().cast_mut().cast();
+    // More than IOV_MAX slices would be EMSGSIZE; the rest goes with the next call.
+    message.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
+    // SAFETY: the header points at `buffers`, whose slices all outlive the call.
+    retry(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
+}
+
+/// Calls until a signal does not interrupt.
+fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+    loop {
+        match check_len(call()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Sends small writes at once (TCP_NODELAY).
+pub(crate) fn set_nodelay(socket: &OwnedFd) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+}
+
+/// Tells the peer that no more bytes come: shutdown(2) with SHUT_WR.
+pub(crate) fn shutdown_write(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call takes no pointer.
+    check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
+}
+
+/// The core that this thread runs on now; 0 where the system does not tell.
+pub(crate) fn current_cpu() -> usize {
+    // SAFETY: the call takes no pointer.
+    usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
+}

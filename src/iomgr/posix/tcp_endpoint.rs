@@ -1,0 +1,225 @@
+//! A connected stream socket: `recvmsg` when it is readable, `sendmsg` when it is writable.
+
+use super::fd::Fd;
+use super::manager::Iomgr;
+use super::sys;
+use crate::iomgr::endpoint::{Endpoint, PeerAddress};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// The read buffer's sizes: it doubles when a read fills it and halves after reads that use little
+/// of it, so that an idle connection is small and a busy one takes few system calls.
+const MIN_READ: usize = 4 * 1024;
+const MAX_READ: usize = 256 * 1024;
+
+/// How many reads that use less than a quarter of the buffer halve it.
+const SMALL_READS_TO_SHRINK: u8 = 16;
+
+/// How many bytes are gathered for one write. A larger write goes out at once.
+const GATHER: usize = 64 * 1024;
+
+/// A write of at least this much is not copied to be gathered.
+const LARGE_WRITE: usize = 16 * 1024;
+
+/// An endpoint over a TCP or UNIX stream socket.
+pub(crate) struct TcpEndpoint {
+    fd: Fd,
+    peer: PeerAddress,
+    input: Input,
+    output: Output,
+}
+
+struct Input {
+    buffer: Vec<u8>,
+    /// The bytes of `buffer` that have been read and not consumed.
+    filled: std::ops::Range<usize>,
+    /// The socket was found empty: an event must come before the next read.
+    is_drained: bool,
+    at_end: bool,
+    small_reads: u8,
+}
+
+#[derive(Default)]
+struct Output {
+    gathered: Vec<u8>,
+    /// How much of `gathered` the kernel has taken.
+    sent: usize,
+}
+
+impl TcpEndpoint {
+    /// Puts a connected, non-blocking socket into the engine.
+    ///
+    /// # Errors
+    /// As [`Fd::new`].
+    pub(crate) fn new(iomgr: &Arc<Iomgr>, socket: OwnedFd, peer: PeerAddress) -> io::Result<Self> {
+        if matches!(peer, PeerAddress::Tcp(_)) {
+            sys::set_nodelay(&socket)?;
+        }
+        let input = Input {
+            buffer: Vec::new(),
+            filled: 0..0,
+            // The engine reports what is there already.
+            is_drained: true,
+            at_end: false,
+            small_reads: 0,
+        };
+        Ok(Self { fd: Fd::new(iomgr, socket)?, peer, input, output: Output::default() })
+    }
+
+    /// One `recvmsg` into the empty buffer.
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let input = &mut self.input;
+        if input.buffer.is_empty() {
+            input.buffer.resize(MIN_READ, 0);
+        }
+        loop {
+            if input.is_drained {
+                ready!(self.fd.notify_on_read(context.waker()))?;
+                input.is_drained = false;
+            }
+            match sys::recvmsg(self.fd.as_fd(), &mut input.buffer) {
+                Ok(count) => {
+                    input.on_read(count, self.fd.is_hung_up());
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => input.is_drained = true,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Hands `gathered` and `then` to the kernel until `gathered` is gone; gives how much of `then`
+    /// went with it.
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        then: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let output = &mut self.output;
+        loop {
+            let unsent = &output.gathered[output.sent..];
+            if unsent.is_empty() && then.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            let result = if then.is_empty() {
+                sys::sendmsg(self.fd.as_fd(), &[IoSlice::new(unsent)])
+            } else {
+                let mut slices = Vec::with_capacity(then.len() + 1);
+                slices.push(IoSlice::new(unsent));
+                slices.extend_from_slice(then);
+                sys::sendmsg(self.fd.as_fd(), &slices)
+            };
+            match result {
+                Ok(count) if count < unsent.len() => output.sent += count,
+                Ok(count) => {
+                    let beyond = count - unsent.len();
+                    output.clear();
+                    return Poll::Ready(Ok(beyond));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.fd.notify_on_write(context.waker()))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Input {
+    /// Accounts for a read of `count` bytes into the whole buffer.
+    fn on_read(&mut self, count: usize, is_hung_up: bool) {
+        self.filled = 0..count;
+        self.at_end = count == 0;
+        // A short read has emptied the socket (epoll(7), "edge-triggered"), which saves the read
+        // that would say so; except that the end of the stream may hide behind the last bytes.
+        self.is_drained = count < self.buffer.len() && !is_hung_up;
+        self.adapt(count);
+    }
+
+    /// Sizes the buffer for the next read. What it holds stays.
+    fn adapt(&mut self, count: usize) {
+        let size = self.buffer.len();
+        if count == size && size < MAX_READ {
+            self.small_reads = 0;
+            self.buffer.resize(size * 2, 0);
+        } else if count >= size / 4 || size == MIN_READ {
+            self.small_reads = 0;
+        } else {
+            self.small_reads += 1;
+            if self.small_reads == SMALL_READS_TO_SHRINK {
+                self.small_reads = 0;
+                self.buffer.truncate(size / 2);
+                self.buffer.shrink_to_fit();
+            }
+        }
+    }
+}
+
+impl Output {
+    fn clear(&mut self) {
+        self.gathered.clear();
+        self.sent = 0;
+        if self.gathered.capacity() > GATHER {
+            self.gathered.shrink_to(GATHER);
+        }
+    }
+
+    fn room(&self) -> usize {
+        GATHER.saturating_sub(self.gathered.len())
+    }
+
+    /// Copies what fits.
+    fn gather(&mut self, buffers: &[IoSlice<'_>]) -> usize {
+        let mut taken = 0;
+        for buffer in buffers {
+            let part = &buffer[..buffer.len().min(self.room())];
+            self.gathered.extend_from_slice(part);
+            taken += part.len();
+        }
+        taken
+    }
+}
+
+impl Endpoint for TcpEndpoint {
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        if self.input.filled.is_empty() && !self.input.at_end {
+            ready!(self.poll_recv(context))?;
+        }
+        Poll::Ready(Ok(&self.input.buffer[self.input.filled.clone()]))
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.input.filled.start = (self.input.filled.start + count).min(self.input.filled.end);
+    }
+
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let total: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        if total >= LARGE_WRITE || self.output.room() == 0 {
+            return self.poll_send(context, buffers);
+        }
+        Poll::Ready(Ok(self.output.gather(buffers)))
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_send(context, &[]).map_ok(drop)
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(context))?;
+        match sys::shutdown_write(self.fd.as_fd()) {
+            // The peer was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn peer(&self) -> &PeerAddress {
+        &self.peer
+    }
+}

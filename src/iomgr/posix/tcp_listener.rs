@@ -1,0 +1,206 @@
+//! A listening socket that accepts while threads poll.
+
+use super::address::ListenAddress;
+use super::fd::Fd;
+use super::manager::Iomgr;
+use super::sys::{self, Accepted, Listening, errno};
+use super::tcp_endpoint::TcpEndpoint;
+use crate::iomgr::endpoint::Endpoint;
+use crate::iomgr::exec_ctx::Run;
+use crate::iomgr::timers::TimerId;
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+/// How many connections one run takes before others get the thread.
+const ACCEPTS_PER_RUN: usize = 64;
+
+/// How long accepting rests when the process or the system has no fd or memory left. The kernel
+/// keeps the connections; trying again at once would only spin.
+const REST: Duration = Duration::from_millis(100);
+
+/// Where accepted connections go.
+pub(crate) trait AcceptHandler: Send + Sync {
+    /// A connection came in. Called with no lock held.
+    fn on_connection(self: Arc<Self>, endpoint: Box<dyn Endpoint>);
+}
+
+/// A listener. It accepts from [`start`](Self::start) until [`close`](Self::close).
+pub(crate) struct TcpListener {
+    iomgr: Arc<Iomgr>,
+    address: ListenAddress,
+    handler: Arc<dyn AcceptHandler>,
+    /// Set while it is on a list of closures to run.
+    is_scheduled: AtomicBool,
+    /// Held for a run's accept calls; nothing else is locked under it but engine leaves.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` once closed.
+    fd: Option<Fd>,
+    resting: Option<TimerId>,
+}
+
+/// What an accept loop ended with.
+enum Pause {
+    /// Armed: an event runs it again.
+    Armed,
+    /// There may be more, but others want the thread.
+    More,
+    /// Out of resources.
+    Rest,
+    /// Closed, or broken beyond use.
+    End,
+}
+
+impl TcpListener {
+    /// Binds and listens. Nothing is accepted before `start`.
+    ///
+    /// # Errors
+    /// The system's, with the address in the message.
+    pub(crate) fn bind(
+        iomgr: &Arc<Iomgr>,
+        address: &ListenAddress,
+        reuse_port: bool,
+        handler: Arc<dyn AcceptHandler>,
+    ) -> io::Result<Arc<Self>> {
+        let (socket, address) = address.listen(Listening { reuse_port }).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        Ok(Arc::new(Self {
+            address,
+            handler,
+            is_scheduled: AtomicBool::new(false),
+            state: Mutex::new(State { fd: Some(Fd::new(iomgr, socket)?), resting: None }),
+            iomgr: iomgr.clone(),
+        }))
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub(crate) fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// Begins to accept, on whichever thread polls.
+    pub(crate) fn start(self: &Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    /// Stops to accept and closes the socket; connections in its queue are refused by the kernel.
+    pub(crate) fn close(&self) {
+        let (fd, resting) = {
+            let mut state = self.state.lock();
+            (state.fd.take(), state.resting.take())
+        };
+        if let Some(timer) = resting {
+            self.iomgr.timer_cancel(timer);
+        }
+        if let Some(fd) = fd {
+            drop(fd);
+            self.address.clean_up();
+        }
+    }
+
+    /// Takes what waits, up to a bound, into `accepted`.
+    fn accept_some(&self, waker: &Waker, accepted: &mut Vec<Accepted>) -> Pause {
+        let state = self.state.lock();
+        let Some(fd) = &state.fd else { return Pause::End };
+        while accepted.len() < ACCEPTS_PER_RUN {
+            match sys::accept(fd.as_fd()) {
+                Ok(connection) => accepted.push(connection),
+                Err(error) => match Failure::of(&error) {
+                    Failure::Empty => match fd.notify_on_read(waker) {
+                        Poll::Pending => return Pause::Armed,
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(_)) => return Pause::End,
+                    },
+                    Failure::OfOneConnection => {
+                        tracing::debug!(%error, address = %self.address, "a client gave up");
+                    }
+                    Failure::OutOfResources => {
+                        tracing::warn!(
+                            %error, address = %self.address, rest = ?REST,
+                            "cannot accept; raise the limit of open files (ulimit -n)",
+                        );
+                        return Pause::Rest;
+                    }
+                    Failure::OfListener => {
+                        tracing::error!(%error, address = %self.address, "cannot accept any more");
+                        return Pause::End;
+                    }
+                },
+            }
+        }
+        Pause::More
+    }
+
+    fn serve(self: &Arc<Self>, connection: Accepted) {
+        let peer = self.address.peer(connection.peer);
+        match TcpEndpoint::new(&self.iomgr, connection.socket, peer) {
+            Ok(endpoint) => self.handler.clone().on_connection(Box::new(endpoint)),
+            Err(error) => tracing::warn!(%error, "a new connection cannot be served"),
+        }
+    }
+
+    fn rest(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.fd.is_some() {
+            let timer = self.iomgr.timer_init(Instant::now() + REST, self.clone());
+            state.resting = Some(timer);
+        }
+    }
+}
+
+impl Run for TcpListener {
+    fn run(self: Arc<Self>) {
+        self.is_scheduled.store(false, Ordering::Release);
+        let mut accepted = Vec::new();
+        let pause = self.accept_some(&Waker::from(self.clone()), &mut accepted);
+        for connection in accepted {
+            self.serve(connection);
+        }
+        match pause {
+            Pause::Armed | Pause::End => {}
+            Pause::More => self.iomgr.put_off(self.clone()),
+            Pause::Rest => self.rest(),
+        }
+    }
+}
+
+impl Wake for TcpListener {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_scheduled.swap(true, Ordering::AcqRel) {
+            self.iomgr.submit(self.clone());
+        }
+    }
+}
+
+/// What an error of accept(2) is about.
+enum Failure {
+    Empty,
+    OfOneConnection,
+    OutOfResources,
+    OfListener,
+}
+
+impl Failure {
+    fn of(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(errno::EAGAIN) => Self::Empty,
+            Some(errno::EMFILE | errno::ENFILE | errno::ENOBUFS | errno::ENOMEM) => {
+                Self::OutOfResources
+            }
+            Some(errno::EBADF | errno::EINVAL | errno::ENOTSOCK) => Self::OfListener,
+            // accept(2): errors that are already pending on the new connection, and EINTR.
+            _ => Self::OfOneConnection,
+        }
+    }
+}

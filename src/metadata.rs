@@ -1,0 +1,334 @@
+//! Metadata: the key-value pairs that travel with a call, as headers and as trailers.
+//!
+//! The rules are "Custom-Metadata" of the gRPC document PROTOCOL-HTTP2. A key that ends in `-bin`
+//! has binary values, which are base64 on the wire; all others have printable ASCII.
+//!
+//! [`Metadata`] wraps the header map of HTTP/2 as it came, without copying. What belongs to the
+//! protocol (`grpc-timeout`, `te`, ...) is hidden when somebody looks and left out when the map is
+//! sent. The invariant: whatever a [`Metadata`] shows may be put into another one and sent.
+//!
+//! Metadata is pure data: nothing here blocks, and every type may be used on any thread.
+
+mod invalid;
+
+pub use invalid::InvalidMetadata;
+
+use invalid::Cause;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use http::header::MaxSizeReached;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// "Implementations MUST accept padded and un-padded values and SHOULD emit un-padded values."
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Names which the protocol itself uses, or which HTTP/2 forbids (RFC 9113 section 8.2.2), besides
+/// everything that starts with `grpc-` or a colon.
+const RESERVED: [&str; 9] = [
+    "content-type",
+    "te",
+    "connection",
+    "host",
+    "transfer-encoding",
+    "keep-alive",
+    "proxy-connection",
+    "upgrade",
+    "content-length",
+];
+
+/// The key-value pairs that travel with a call. A key may have several values, kept in order.
+///
+/// Lookups do not care about the case of the key. Entries that were received under a reserved
+/// name, with a key that is not `[0-9a-z_.-]`, or with an ASCII value outside `0x20..=0x7E` are
+/// not shown: the specification allows to throw these away, and they could not be sent on.
+///
+/// ```
+/// use turnstile::metadata::Metadata;
+///
+/// # fn main() -> Result<(), turnstile::metadata::InvalidMetadata> {
+/// let mut metadata = Metadata::new();
+/// metadata.insert("x-request-id", "17")?;
+/// metadata.append_bin("trace-bin", &[0xab, 0xcd])?;
+///
+/// assert_eq!(metadata.get("x-request-id"), Some("17"));
+/// assert_eq!(metadata.get_bin("trace-bin").transpose()?.as_deref(), Some(&[0xab, 0xcd][..]));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Metadata {
+    headers: HeaderMap,
+}
+
+/// A value, as [`Metadata::iter`] yields it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ValueRef<'a> {
+    /// The text of an ordinary key.
+    Ascii(&'a str),
+    /// The decoded bytes of a key that ends in `-bin`.
+    Binary(Bytes),
+}
+
+impl Metadata {
+    /// Metadata with no entries. Does not allocate.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the one value of `key`, instead of those it had. Spaces around the value are dropped.
+    ///
+    /// # Errors
+    ///
+    /// - The key is empty, or has characters other than `0-9`, `a-z`, `_`, `.` and `-`.
+    /// - The key is reserved: `grpc-*` and the headers that gRPC or HTTP/2 use themselves.
+    /// - The key ends in `-bin`: such values are bytes, see [`insert_bin`](Self::insert_bin).
+    /// - The value has characters outside `0x20..=0x7E`.
+    /// - There are too many entries (HTTP/2 peers accept far fewer).
+    pub fn insert(&mut self, key: &str, value: &str) -> Result<(), InvalidMetadata> {
+        let (name, value) = ascii_entry(key, value)?;
+        let _old = self.headers.try_insert(name, value).map_err(too_many(key))?;
+        Ok(())
+    }
+
+    /// Adds a value to those that `key` has. Spaces around the value are dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    pub fn append(&mut self, key: &str, value: &str) -> Result<(), InvalidMetadata> {
+        let (name, value) = ascii_entry(key, value)?;
+        let _more = self.headers.try_append(name, value).map_err(too_many(key))?;
+        Ok(())
+    }
+
+    /// Sets the one value of `key`, which must end in `-bin`, instead of those it had.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert), except that any bytes will do, and that it is an error if the
+    /// key does *not* end in `-bin`.
+    pub fn insert_bin(&mut self, key: &str, value: &[u8]) -> Result<(), InvalidMetadata> {
+        let (name, value) = binary_entry(key, value)?;
+        let _old = self.headers.try_insert(name, value).map_err(too_many(key))?;
+        Ok(())
+    }
+
+    /// Adds a value to those of `key`, which must end in `-bin`.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert_bin`](Self::insert_bin).
+    pub fn append_bin(&mut self, key: &str, value: &[u8]) -> Result<(), InvalidMetadata> {
+        let (name, value) = binary_entry(key, value)?;
+        let _more = self.headers.try_append(name, value).map_err(too_many(key))?;
+        Ok(())
+    }
+
+    /// The first value of `key`. `None` also for keys that end in `-bin`: use
+    /// [`get_bin`](Self::get_bin).
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.get_all(key).next()
+    }
+
+    /// All values of `key`, in the order in which they were added or received.
+    pub fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let shown = is_visible(key) && !is_binary(key);
+        let values = shown.then(|| self.headers.get_all(key));
+        values.into_iter().flatten().filter_map(decode_ascii)
+    }
+
+    /// The first value of `key`, decoded. `None` also for keys that do not end in `-bin`: use
+    /// [`get`](Self::get).
+    ///
+    /// # Errors
+    ///
+    /// The value, which comes from the peer then, is not base64.
+    pub fn get_bin(&self, key: &str) -> Option<Result<Bytes, InvalidMetadata>> {
+        self.get_all_bin(key).next()
+    }
+
+    /// All values of `key`, decoded, in the order in which they were added or received. Values
+    /// that a proxy joined with commas come one by one.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_bin`](Self::get_bin), for each value.
+    pub fn get_all_bin<'a>(
+        &'a self,
+        key: &'a str,
+    ) -> impl Iterator<Item = Result<Bytes, InvalidMetadata>> + use<'a> {
+        let shown = is_visible(key) && is_binary(key);
+        let values = shown.then(|| self.headers.get_all(key));
+        values.into_iter().flatten().flat_map(move |value| decode_binary(key, value))
+    }
+
+    /// All entries: a key with several values comes as often, keys in no certain order.
+    ///
+    /// Binary values that are not base64 are skipped; [`get_bin`](Self::get_bin) tells.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
+        self.visible().flat_map(|(name, value)| {
+            let key = name.as_str();
+            let binary = is_binary(key).then(|| decode_binary(key, value));
+            let ascii = if binary.is_none() { decode_ascii(value) } else { None };
+            let binary = binary.into_iter().flatten().filter_map(Result::ok);
+            let values = ascii.map(ValueRef::Ascii).into_iter().chain(binary.map(ValueRef::Binary));
+            values.map(move |value| (key, value))
+        })
+    }
+
+    /// The number of entries. Binary values that a proxy joined with commas count once, and those
+    /// that cannot be decoded count too.
+    pub fn len(&self) -> usize {
+        self.visible().count()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.visible().next().is_none()
+    }
+
+    /// Removes all values of `key`, and says whether there were any.
+    pub fn remove(&mut self, key: &str) -> bool {
+        is_visible(key) && self.headers.remove(key).is_some()
+    }
+
+    /// Wraps a header map as it came.
+    pub(crate) const fn from_headers(headers: HeaderMap) -> Self {
+        Self { headers }
+    }
+
+    /// Adds the entries, without the hidden ones, to headers which exist already. A full map (it
+    /// holds 32,768) takes no more of them.
+    pub(crate) fn append_to(self, headers: &mut HeaderMap) {
+        let mut last = None;
+        for (name, value) in self.headers {
+            // The iterator names a key with its first value only.
+            last = name.or(last);
+            let Some(name) = last.as_ref().filter(|name| is_visible(name.as_str())) else {
+                continue;
+            };
+            if headers.try_append(name, value).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn visible(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.headers.iter().filter(|(name, value)| {
+            let key = name.as_str();
+            is_visible(key) && (is_binary(key) || decode_ascii(value).is_some())
+        })
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As on the wire: a HeaderValue escapes itself, and keeps quiet when marked sensitive.
+        f.debug_map().entries(self.visible()).finish()
+    }
+}
+
+/// The size of a header list as RFC 9113 section 6.5.2 counts it, before compression: 32 bytes an
+/// entry besides its name and value. Pseudo-headers, which the map does not hold, come on top.
+pub(crate) fn wire_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
+
+fn too_many(key: &str) -> impl FnOnce(MaxSizeReached) -> InvalidMetadata {
+    move |_| InvalidMetadata::new(key, Cause::TooMany)
+}
+
+fn is_binary(key: &str) -> bool {
+    let suffix = key.len().checked_sub(4).and_then(|start| key.as_bytes().get(start..));
+    suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"-bin"))
+}
+
+fn is_reserved(key: &str) -> bool {
+    key.starts_with(':')
+        || key.as_bytes().get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"grpc-"))
+        || RESERVED.iter().any(|name| name.eq_ignore_ascii_case(key))
+}
+
+/// "Header-Name" of PROTOCOL-HTTP2.
+const fn is_key_byte(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'_' | b'-' | b'.')
+}
+
+/// Whether entries with this key are the user's, to see and to send.
+fn is_visible(key: &str) -> bool {
+    !is_reserved(key) && key.bytes().all(|byte| is_key_byte(byte.to_ascii_lowercase()))
+}
+
+fn check_key(key: &str) -> Result<HeaderName, InvalidMetadata> {
+    let error = |cause| InvalidMetadata::new(key, cause);
+    if key.is_empty() {
+        return Err(error(Cause::EmptyKey));
+    }
+    // Before the characters: a colon and "Content-Type" are better called reserved.
+    if is_reserved(key) {
+        return Err(error(Cause::Reserved));
+    }
+    if let Some(c) = key.chars().find(|c| !c.is_ascii() || !is_key_byte(*c as u8)) {
+        let upper = c.is_ascii_uppercase();
+        return Err(error(if upper { Cause::KeyUpperCase } else { Cause::KeyCharacter(c) }));
+    }
+    // The characters are right, so it can only be the length.
+    HeaderName::from_bytes(key.as_bytes()).map_err(|_| error(Cause::KeyTooLong))
+}
+
+fn ascii_entry(key: &str, value: &str) -> Result<(HeaderName, HeaderValue), InvalidMetadata> {
+    let name = check_key(key)?;
+    if is_binary(key) {
+        return Err(InvalidMetadata::new(key, Cause::BinaryKey));
+    }
+    let foreign = value.char_indices().find(|(_, c)| !matches!(c, ' '..='~'));
+    if let Some((at, character)) = foreign {
+        return Err(InvalidMetadata::new(key, Cause::ValueCharacter { character, at }));
+    }
+    // "ASCII-Value should not have leading or trailing whitespace. If it contains leading or
+    // trailing whitespace, it may be stripped." RFC 9113 section 8.2.1 forbids to send it.
+    let value = HeaderValue::from_str(value.trim_matches(' '));
+    // Cannot happen after the check above, and would mean this.
+    let invalid = Cause::ValueCharacter { character: '?', at: 0 };
+    Ok((name, value.map_err(|_| InvalidMetadata::new(key, invalid))?))
+}
+
+fn binary_entry(key: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), InvalidMetadata> {
+    let name = check_key(key)?;
+    if !is_binary(key) {
+        return Err(InvalidMetadata::new(key, Cause::AsciiKey));
+    }
+    let value = HeaderValue::try_from(BASE64.encode(value));
+    // Cannot happen: base64 is printable.
+    Ok((name, value.map_err(|_| InvalidMetadata::new(key, Cause::NotBase64))?))
+}
+
+fn decode_ascii(value: &HeaderValue) -> Option<&str> {
+    // `to_str` lets tabs pass, which gRPC does not have.
+    value.to_str().ok().filter(|text| !text.contains('\t'))
+}
+
+/// "Implementations must split Binary-Headers on "," before decoding the Base64-encoded values."
+/// Whoever joined them may have added whitespace (RFC 9110 section 5.3).
+fn decode_binary<'a>(
+    key: &'a str,
+    value: &'a HeaderValue,
+) -> impl Iterator<Item = Result<Bytes, InvalidMetadata>> + use<'a> {
+    value.as_bytes().split(|byte| *byte == b',').map(move |part| {
+        let bytes = BASE64.decode(part.trim_ascii());
+        bytes.map(Bytes::from).map_err(|_| InvalidMetadata::new(key, Cause::NotBase64))
+    })
+}
+
+#[cfg(test)]
+mod tests;

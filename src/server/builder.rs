@@ -1,0 +1,184 @@
+//! How a server is described before it listens.
+
+use super::connections::Connections;
+use super::methods::{Method, Methods, Payload};
+use super::{Inner, Server};
+use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, TcpListener};
+use crate::transport::h2::Config;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Describes a [`Server`]. Made by [`Server::builder`].
+///
+/// ```
+/// use turnstile::Server;
+///
+/// let mut builder = Server::builder();
+/// let say_hello = builder.register_unary("/helloworld.Greeter/SayHello");
+/// let server = builder.listen("127.0.0.1:0").listen("[::1]:0").build()?;
+/// assert_eq!(server.addresses().len(), 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a server listens when it is built"]
+pub struct Builder {
+    addresses: Vec<String>,
+    methods: Vec<(Method, Payload)>,
+    config: Config,
+    reuse_port: bool,
+    max_waiting_calls: usize,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            addresses: Vec::new(),
+            methods: Vec::new(),
+            config: Config::default(),
+            reuse_port: false,
+            max_waiting_calls: 1000,
+        }
+    }
+
+    /// Registers a method, whose calls can then be requested by themselves. The name is the
+    /// request's path: `/package.Service/Method`. Registering a name twice gives the same method.
+    pub fn register_method(&mut self, name: &str) -> Method {
+        self.register(name, Payload::None)
+    }
+
+    /// Registers a method whose calls come with their first message
+    /// ([`Event::take_message`](crate::Event::take_message)), which suits methods with one request
+    /// message.
+    pub fn register_unary(&mut self, name: &str) -> Method {
+        self.register(name, Payload::FirstMessage)
+    }
+
+    fn register(&mut self, name: &str, payload: Payload) -> Method {
+        if let Some((method, known)) = self.methods.iter_mut().find(|(it, _)| it.name() == name) {
+            *known = payload;
+            return method.clone();
+        }
+        let method = Method::new(1 + self.methods.len(), name);
+        self.methods.push((method.clone(), payload));
+        method
+    }
+
+    /// Adds an address to listen on: `host:port`, `[ipv6]:port`, `unix:/path` or
+    /// `unix-abstract:name`. Port 0 asks for a free one. A host name listens on every address it
+    /// stands for.
+    pub fn listen(&mut self, address: &str) -> &mut Self {
+        self.addresses.push(address.to_owned());
+        self
+    }
+
+    /// Lets other sockets listen on the same ports (SO_REUSEPORT). Off by default, so that a port
+    /// in use is an error.
+    pub fn reuse_port(&mut self, reuse: bool) -> &mut Self {
+        self.reuse_port = reuse;
+        self
+    }
+
+    /// The largest message that is received, in bytes without its prefix. Default 4 MiB; a larger
+    /// one ends its call with RESOURCE_EXHAUSTED.
+    pub fn max_receive_message_size(&mut self, bytes: usize) -> &mut Self {
+        self.config.max_message_size = bytes;
+        self
+    }
+
+    /// The largest request metadata, in bytes as RFC 9113 section 6.5.2 counts them: names, values
+    /// and 32 for each entry. Default 16 KiB; more ends the call with RESOURCE_EXHAUSTED. Beyond
+    /// 64 KiB the answer is HTTP's 431.
+    pub fn max_metadata_size(&mut self, bytes: usize) -> &mut Self {
+        self.config.max_metadata_size = bytes;
+        self
+    }
+
+    /// How many calls a client may have at once on one connection. Unlimited by default.
+    pub fn max_concurrent_streams(&mut self, streams: u32) -> &mut Self {
+        self.config.max_concurrent_streams = Some(streams);
+        self
+    }
+
+    /// How many bytes of one call's messages a client may send before the application takes them.
+    /// Default 1 MiB, at most 2^31 - 1 (RFC 9113 section 6.9.1).
+    pub fn stream_window(&mut self, bytes: u32) -> &mut Self {
+        self.config.stream_window = bytes.min(MAX_WINDOW);
+        self
+    }
+
+    /// The same for all calls of a connection together. Default 16 MiB. Keep it a multiple of the
+    /// stream's: calls whose messages nobody takes hold on to their part of it.
+    pub fn connection_window(&mut self, bytes: u32) -> &mut Self {
+        self.config.connection_window = bytes.min(MAX_WINDOW);
+        self
+    }
+
+    /// How long a new connection may take to begin with HTTP/2. Default 120 seconds.
+    pub fn handshake_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.config.handshake_timeout = timeout;
+        self
+    }
+
+    /// How long a client may take to answer the PING of a graceful shutdown. Default 20 seconds.
+    /// After that, new calls are refused, and the connection is closed with its last call.
+    pub fn goaway_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.config.goaway_timeout = timeout;
+        self
+    }
+
+    /// How many calls of each method wait when nobody has requested one. Default 1000; more end
+    /// with RESOURCE_EXHAUSTED.
+    pub fn max_waiting_calls(&mut self, calls: usize) -> &mut Self {
+        self.max_waiting_calls = calls;
+        self
+    }
+
+    /// Listens on `address`, besides those of [`listen`](Self::listen), and gives the server.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn bind(&mut self, address: &str) -> io::Result<Server> {
+        self.listen(address).build()
+    }
+
+    /// Listens, and gives the server. Looking up host names blocks.
+    ///
+    /// # Errors
+    /// An address that cannot be read, or listened on (in use, not allowed), with the address and
+    /// the cause; a polling engine that does not start; no address at all.
+    pub fn build(&mut self) -> io::Result<Server> {
+        if self.addresses.is_empty() {
+            let message = "the server has no address; give it one with Builder::listen";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let iomgr = Iomgr::of_process()?;
+        let inner = Arc::new(Inner {
+            iomgr: iomgr.clone(),
+            config: Arc::new(self.config.clone()),
+            methods: Methods::new(self.methods.clone(), self.max_waiting_calls),
+            connections: Connections::default(),
+        });
+        let mut listeners = Vec::new();
+        for text in &self.addresses {
+            for address in ListenAddress::resolve(text)? {
+                listeners.push(TcpListener::bind(
+                    &iomgr,
+                    &address,
+                    self.reuse_port,
+                    inner.clone(),
+                )?);
+            }
+        }
+        let addresses: Vec<_> = listeners.iter().map(|it| it.address().clone()).collect();
+        for address in &addresses {
+            tracing::info!(%address, engine = iomgr.engine_name(), "listening");
+        }
+        let _context = ExecCtx::enter();
+        inner.connections.listen(listeners);
+        Ok(Server { inner, addresses })
+    }
+}
+
+/// RFC 9113 section 6.9.1.
+const MAX_WINDOW: u32 = (1 << 31) - 1;

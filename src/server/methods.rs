@@ -1,0 +1,162 @@
+//! Which calls go to whom: each method's requests for calls, or its calls that wait for one.
+
+use crate::call::{NewCall, Outcome};
+use crate::cq::PendingOp;
+use crate::status::Status;
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+/// What a registered method's calls come with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// Nothing but their head: the application receives all messages.
+    None,
+    /// Their first message, so that a method with one request message takes one event less.
+    FirstMessage,
+}
+
+/// A method that was registered with a server's builder.
+#[derive(Clone, Debug)]
+pub struct Method {
+    index: usize,
+    name: Arc<str>,
+}
+
+impl Method {
+    pub(super) fn new(index: usize, name: &str) -> Self {
+        Self { index, name: Arc::from(name) }
+    }
+
+    /// The full name: `/package.Service/Method`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// A server's methods.
+pub(super) struct Methods {
+    /// The index of each registered method in `all`.
+    by_name: HashMap<Arc<str>, usize>,
+    /// The first is for every method that is not registered.
+    all: Vec<MethodState>,
+    /// Somebody wants calls of methods that are not registered.
+    takes_any: AtomicBool,
+    max_waiting: usize,
+}
+
+struct MethodState {
+    payload: Payload,
+    calls: Mutex<Calls>,
+}
+
+/// Requests and calls of one method; at most one of the two queues is not empty.
+#[derive(Default)]
+struct Calls {
+    requests: VecDeque<PendingOp<Outcome>>,
+    waiting: VecDeque<NewCall>,
+    is_closed: bool,
+}
+
+impl Methods {
+    /// The index for methods that are not registered.
+    pub(super) const ANY: usize = 0;
+
+    pub(super) fn new(registered: Vec<(Method, Payload)>, max_waiting: usize) -> Self {
+        let takes_any = AtomicBool::new(registered.is_empty());
+        let mut all = vec![MethodState { payload: Payload::None, calls: Mutex::default() }];
+        let mut by_name = HashMap::new();
+        for (method, payload) in registered {
+            by_name.insert(method.name, all.len());
+            all.push(MethodState { payload, calls: Mutex::default() });
+        }
+        Self { by_name, all, takes_any, max_waiting }
+    }
+
+    pub(super) fn knows(&self, method: &Method) -> bool {
+        self.by_name.get(&method.name) == Some(&method.index)
+    }
+
+    /// Where calls of the method `name` go; `None` if nobody wants them.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        let registered = self.by_name.get(name).copied();
+        registered.or_else(|| self.takes_any.load(Ordering::Acquire).then_some(Self::ANY))
+    }
+
+    pub(super) fn payload(&self, method: usize) -> Payload {
+        self.all[method].payload
+    }
+
+    /// Somebody asks for a call: gets one that waits, or waits for one.
+    pub(super) fn request(&self, method: usize, request: PendingOp<Outcome>) {
+        if method == Self::ANY {
+            self.takes_any.store(true, Ordering::Release);
+        }
+        loop {
+            let mut calls = self.all[method].calls.lock();
+            if calls.is_closed {
+                drop(calls);
+                return request.complete(false, Outcome::default());
+            }
+            let Some(call) = calls.waiting.pop_front() else {
+                calls.requests.push_back(request);
+                return;
+            };
+            drop(calls);
+            // One whose client has gone is of no use to anybody.
+            if !call.owner.core().is_over() {
+                call.owner.core().watch(false);
+                return request.complete(true, call.into());
+            }
+        }
+    }
+
+    /// A call comes: it goes to who has asked for one, or waits.
+    pub(super) fn deliver(&self, method: usize, call: NewCall) {
+        let mut calls = self.all[method].calls.lock();
+        if let Some(request) = calls.requests.pop_front() {
+            drop(calls);
+            return request.complete(true, call.into());
+        }
+        let refusal = if calls.is_closed {
+            Status::unavailable("the server is shutting down")
+        } else if calls.waiting.len() >= self.max_waiting {
+            Status::resource_exhausted("too many calls wait for this server to take them")
+        } else {
+            let core = call.owner.core().clone();
+            calls.waiting.push_back(call);
+            drop(calls);
+            return core.watch(true);
+        };
+        drop(calls);
+        call.owner.core().cancel(refusal);
+    }
+
+    /// Ends all requests, and all calls that wait for one; no more of either are kept.
+    pub(super) fn close(&self) {
+        for method in &self.all {
+            let mut calls = method.calls.lock();
+            calls.is_closed = true;
+            let Calls { requests, waiting, .. } = mem::take(&mut *calls);
+            calls.is_closed = true;
+            drop(calls);
+            // Dropping a request ends it.
+            drop(requests);
+            for call in waiting {
+                call.owner.core().cancel(Status::unavailable("the server is shutting down"));
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Servers: where they listen, and how the calls that come find those who asked for them.
+//!
+//! [`Builder`] makes a server; [`methods`] pairs calls with requests for calls; [`connections`]
+//! counts what is open, and knows when a shutdown is complete.
+
+mod builder;
+mod connections;
+mod methods;
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;
+
+pub use builder::Builder;
+pub use methods::Method;
+
+use crate::call::{CallCore, FirstMessage, NewCall, Outcome, Owner};
+use crate::cq::{Queue, ShutDown};
+use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress};
+use crate::status::Status;
+use crate::transport::h2::{Config, ServerTransport};
+use crate::transport::{Acceptor, Head, Stream};
+use connections::Connections;
+use methods::{Methods, Payload};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// A server: it listens from [`Builder::bind`] on, and serves while threads wait on queues.
+///
+/// Calls come out of queues to those who asked for them with [`request_call`](Self::request_call)
+/// or [`request_registered_call`](Self::request_registered_call). One request is one call, so ask
+/// for several at first, and for one more with each call that comes.
+///
+/// Dropping a server aborts what it serves; [`shutdown`](Self::shutdown) ends it gracefully.
+pub struct Server {
+    inner: Arc<Inner>,
+    addresses: Vec<ListenAddress>,
+}
+
+struct Inner {
+    iomgr: Arc<Iomgr>,
+    config: Arc<Config>,
+    methods: Methods,
+    connections: Connections,
+}
+
+impl Server {
+    /// Begins to describe a server.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The first TCP address that it listens on, with the port that the system chose for port 0.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.addresses.iter().find_map(|address| match address {
+            ListenAddress::Tcp(address) => Some(*address),
+            _ => None,
+        })
+    }
+
+    /// Every address that it listens on, in the order in which they were given.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
+    }
+
+    /// Asks for the next call of any method that is not registered.
+    ///
+    /// `tag` comes out of `queue` with the call ([`Event::take_call`](crate::Event::take_call)),
+    /// whose own batches complete on `queue` too; or with `is_ok` false, when the server was shut
+    /// down before a call came. Until somebody has asked once, calls of methods that are not
+    /// registered are answered with UNIMPLEMENTED, unless no method is registered at all.
+    ///
+    /// Callable from any thread; never blocks.
+    ///
+    /// # Errors
+    /// If the queue is shut down; the error holds the tag.
+    pub fn request_call<T: Send + 'static>(
+        &self,
+        queue: &impl Queue<T, Outcome>,
+        tag: T,
+    ) -> Result<(), ShutDown<T>> {
+        self.request_call_on(queue, queue, tag)
+    }
+
+    /// The same with a queue of its own for the call: `tag` comes out of `notify_queue`, and the
+    /// call's batches complete on `call_queue`.
+    ///
+    /// # Errors
+    /// If `notify_queue` is shut down; the error holds the tag.
+    pub fn request_call_on<T: Send + 'static>(
+        &self,
+        call_queue: &impl Queue<T, Outcome>,
+        notify_queue: &impl Queue<T, Outcome>,
+        tag: T,
+    ) -> Result<(), ShutDown<T>> {
+        self.request(Methods::ANY, call_queue, notify_queue, tag)
+    }
+
+    /// Asks for the next call of a registered method: `tag` comes out of `notify_queue` with the
+    /// call, whose batches complete on `call_queue`. Making a queue costs no system call, so each
+    /// call may have its own; and both may be one.
+    ///
+    /// Callable from any thread; never blocks.
+    ///
+    /// # Errors
+    /// If `notify_queue` is shut down; the error holds the tag.
+    ///
+    /// # Panics
+    /// If `method` was registered with another server's builder.
+    pub fn request_registered_call<T: Send + 'static>(
+        &self,
+        method: &Method,
+        call_queue: &impl Queue<T, Outcome>,
+        notify_queue: &impl Queue<T, Outcome>,
+        tag: T,
+    ) -> Result<(), ShutDown<T>> {
+        assert!(
+            self.inner.methods.knows(method),
+            "the method {method} was registered with the builder of another server",
+        );
+        self.request(method.index(), call_queue, notify_queue, tag)
+    }
+
+    fn request<T: Send + 'static>(
+        &self,
+        method: usize,
+        call_queue: &impl Queue<T, Outcome>,
+        notify_queue: &impl Queue<T, Outcome>,
+        tag: T,
+    ) -> Result<(), ShutDown<T>> {
+        let _context = ExecCtx::enter();
+        let companion = Some(call_queue.core().clone());
+        let request = notify_queue.core().begin_op(tag, companion).map_err(ShutDown)?;
+        self.inner.methods.request(method, request);
+        Ok(())
+    }
+
+    /// Shuts down gracefully. Listeners close; requested calls that have not come fail; calls that
+    /// wait for a request end with UNAVAILABLE; clients are told to go elsewhere (GOAWAY) and may
+    /// finish the calls they have. When all connections are closed, `tag` comes out of `queue`.
+    ///
+    /// That takes as long as the longest call: set a limit with an [`Alarm`](crate::Alarm) and
+    /// [`cancel_all_calls`](Self::cancel_all_calls). May be called more than once: each tag comes
+    /// out. Needs threads that wait on queues, as everything does.
+    ///
+    /// Callable from any thread; never blocks.
+    ///
+    /// # Errors
+    /// If `queue` is shut down; the error holds the tag.
+    pub fn shutdown<T: Send + 'static>(
+        &self,
+        queue: &impl Queue<T, Outcome>,
+        tag: T,
+    ) -> Result<(), ShutDown<T>> {
+        let _context = ExecCtx::enter();
+        let done = queue.core().begin_op(tag, None).map_err(ShutDown)?;
+        self.inner.connections.shutdown(done);
+        self.inner.methods.close();
+        Ok(())
+    }
+
+    /// Ends every call and closes every connection, at once. The server goes on listening unless
+    /// it is shut down; most useful after [`shutdown`](Self::shutdown), when it has taken too long.
+    ///
+    /// Callable from any thread; never blocks.
+    pub fn cancel_all_calls(&self) {
+        let _context = ExecCtx::enter();
+        self.inner.connections.abort_all();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _context = ExecCtx::enter();
+        self.inner.connections.close_listeners();
+        self.inner.methods.close();
+        self.inner.connections.abort_all();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl AcceptHandler for Inner {
+    fn on_connection(self: Arc<Self>, endpoint: Box<dyn Endpoint>) {
+        let peer = endpoint.peer().clone();
+        tracing::debug!(%peer, "a client connects");
+        let server = self.clone();
+        let transport = self.connections.insert(|id| {
+            let (config, iomgr) = (server.config.clone(), server.iomgr.clone());
+            ServerTransport::new(endpoint, id, config, server, iomgr)
+        });
+        if let Some(transport) = transport {
+            transport.start();
+        }
+    }
+}
+
+impl Acceptor for Inner {
+    fn on_stream(self: Arc<Self>, head: Head, stream: Box<dyn Stream>) {
+        let method = self.methods.find(head.method());
+        let call = CallCore::new(head, stream, self.iomgr.clone());
+        call.begin();
+        let owner = Owner::new(call);
+        let Some(method) = method else {
+            let name = owner.core().head().method();
+            let status = Status::unimplemented(format!("the server has no method {name}"));
+            owner.core().cancel(status);
+            return;
+        };
+        let message = match self.methods.payload(method) {
+            Payload::None => None,
+            Payload::FirstMessage => {
+                let core = owner.core().clone();
+                // Whoever has the first message has the owner; meanwhile the call owns itself.
+                let server = self.clone();
+                let mut owner = Some(owner);
+                match core.poll_first_message(|| server.deliver_later(method, owner.take())) {
+                    Poll::Pending => return,
+                    Poll::Ready(message) => {
+                        let Some(owner) = owner else { return };
+                        return self.methods.deliver(method, NewCall { owner, message });
+                    }
+                }
+            }
+        };
+        self.methods.deliver(method, NewCall { owner, message });
+    }
+
+    fn on_closed(&self, id: usize) {
+        self.connections.remove(id);
+    }
+}
+
+impl Inner {
+    /// What hands a call on when its first message has come.
+    fn deliver_later(self: Arc<Self>, method: usize, owner: Option<Owner>) -> FirstMessage {
+        Box::new(move |message| {
+            if let Some(owner) = owner {
+                self.methods.deliver(method, NewCall { owner, message });
+            }
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! The locks and atomics of this crate: std's, or loom's under `--cfg turnstile_loom`.
+//!
+//! All code takes them from here, so that the models in `loom_models` check the code that ships.
+//! Two things differ from std. A lock is never poisoned: user code does not run under our locks,
+//! and a panic of our own is caught at the closure that raised it. `Arc` stays std's, since
+//! loom's cannot hold a `dyn Trait`.
+
+#[cfg(not(turnstile_loom))]
+use std::sync as imp;
+
+#[cfg(turnstile_loom)]
+use loom::sync as imp;
+
+pub(crate) use imp::MutexGuard;
+pub(crate) use imp::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+/// A mutex that ignores poisoning.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(imp::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A condition variable with deadlines instead of durations.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(imp::Condvar);
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Self(imp::Condvar::new())
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits for a notification, or until `deadline`. May return early for no reason.
+    pub(crate) fn wait_until<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'a, T> {
+        let Some(deadline) = deadline else {
+            return self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.0.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
+    }
+}

@@ -1,0 +1,37 @@
+//! gRPC over HTTP/2 (PROTOCOL-HTTP2), with the h2 crate.
+//!
+//! h2 has locks of its own and wakes wakers while it holds them. So a waker that h2 is given only
+//! enqueues: it takes no lock of ours, never calls h2, and completes nothing.
+
+mod framing;
+mod io;
+mod payload;
+mod request;
+mod server;
+mod stream;
+mod timeout;
+
+pub(crate) use server::{Config, ServerTransport};
+
+use crate::status::{Code, Status};
+use h2::Reason;
+
+/// What a stream's or connection's error means to the call, as PROTOCOL-HTTP2 maps it
+/// ("HTTP2 Transport Mapping", Errors).
+fn status_of(error: h2::Error) -> Status {
+    let code = match error.reason() {
+        Some(Reason::REFUSED_STREAM) => Code::Unavailable,
+        Some(Reason::CANCEL) => Code::Cancelled,
+        Some(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
+        Some(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
+        // The connection went away under the call.
+        _ if error.is_io() || error.is_go_away() => Code::Unavailable,
+        _ => Code::Internal,
+    };
+    let whose = if error.is_remote() { "the client ended the stream" } else { "the stream ended" };
+    Status::new(code, format!("{whose}: {error}")).with_source(error)
+}
+
+fn status_of_reset(reason: Reason) -> Status {
+    status_of(h2::Error::from(reason))
+}

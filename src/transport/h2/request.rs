@@ -1,0 +1,157 @@
+//! From an HTTP/2 request to a gRPC call, or to the answer that says why it is none.
+
+use super::timeout;
+use crate::iomgr::PeerAddress;
+use crate::metadata::{self, Metadata};
+use crate::status::{Code, Status};
+use crate::transport::Head;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
+use http::{Method, Request, Response, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The content type of every answer.
+pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// Why a request is no call: a complete answer, without a body.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    http: StatusCode,
+    status: Status,
+    /// For an encoding that is not known: those that are.
+    accept_encoding: Option<HeaderValue>,
+}
+
+impl Refusal {
+    fn new(http: StatusCode, status: Status) -> Self {
+        Self { http, status, accept_encoding: None }
+    }
+
+    /// The answer: a "Trailers-Only" response of PROTOCOL-HTTP2.
+    pub(super) fn into_response(self) -> Response<()> {
+        let mut response = trailers_only(self.status);
+        *response.status_mut() = self.http;
+        if let Some(encodings) = self.accept_encoding {
+            response.headers_mut().insert(GRPC_ACCEPT_ENCODING, encodings);
+        }
+        response
+    }
+}
+
+/// A response that is nothing but its status.
+pub(super) fn trailers_only(status: Status) -> Response<()> {
+    let mut response = Response::new(());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, GRPC);
+    status.write_to(headers);
+    response
+}
+
+/// Reads a request's head.
+///
+/// # Errors
+/// The answer that its client gets, if it is not gRPC as PROTOCOL-HTTP2 has it.
+pub(super) fn read_head<B>(
+    request: Request<B>,
+    peer: &Arc<PeerAddress>,
+    max_metadata_size: usize,
+) -> Result<(Head, B), Box<Refusal>> {
+    let (parts, body) = request.into_parts();
+    check_method(&parts.method)?;
+    check_content_type(&parts.headers)?;
+    check_te(&parts.headers)?;
+    check_size(&parts.headers, max_metadata_size)?;
+    check_encoding(&parts.headers)?;
+    let timeout = read_timeout(&parts.headers)?;
+    let uri = parts.uri.into_parts();
+    let path = uri.path_and_query.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+    let head = Head {
+        path,
+        authority: uri.authority,
+        metadata: Metadata::from_headers(parts.headers),
+        timeout,
+        peer: peer.clone(),
+    };
+    Ok((head, body))
+}
+
+type Check = Result<(), Box<Refusal>>;
+
+fn refuse<T>(http: StatusCode, code: Code, message: String) -> Result<T, Box<Refusal>> {
+    Err(Box::new(Refusal::new(http, Status::new(code, message))))
+}
+
+fn check_method(method: &Method) -> Check {
+    if method == Method::POST {
+        return Ok(());
+    }
+    let message = format!("a gRPC request is a POST, and this is a {method}");
+    refuse(StatusCode::METHOD_NOT_ALLOWED, Code::Internal, message)
+}
+
+/// "Content-Type → "content-type" "application/grpc" [("+proto" / "+json" / {custom})]", and 415
+/// for anything else, so that a client that is not gRPC sees an HTTP error.
+fn check_content_type(headers: &HeaderMap) -> Check {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let known = b"application/grpc";
+    let is_grpc = value.len() >= known.len() && value[..known.len()].eq_ignore_ascii_case(known);
+    if is_grpc && matches!(value.get(known.len()), None | Some(b'+' | b';')) {
+        return Ok(());
+    }
+    let message = if value.is_empty() {
+        "the request has no content-type; gRPC's is application/grpc".to_owned()
+    } else {
+        let value = String::from_utf8_lossy(value);
+        format!("the request's content-type is {value:?}; gRPC's is application/grpc")
+    };
+    refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message)
+}
+
+/// "TE → "te" "trailers" # Used to detect incompatible proxies".
+fn check_te(headers: &HeaderMap) -> Check {
+    let is_trailers = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"trailers");
+    if headers.get_all(TE).iter().any(is_trailers) {
+        return Ok(());
+    }
+    let message = "the request has no te: trailers; a proxy that drops it may drop the trailers \
+                   with the status too"
+        .to_owned();
+    refuse(StatusCode::OK, Code::Internal, message)
+}
+
+fn check_size(headers: &HeaderMap, limit: usize) -> Check {
+    let size = metadata::wire_size(headers);
+    if size <= limit {
+        return Ok(());
+    }
+    let message = format!(
+        "the request's metadata is larger than max ({size} vs. {limit} bytes, counted as in \
+         RFC 9113 section 6.5.2)",
+    );
+    refuse(StatusCode::OK, Code::ResourceExhausted, message)
+}
+
+fn check_encoding(headers: &HeaderMap) -> Check {
+    let Some(encoding) = headers.get(GRPC_ENCODING) else { return Ok(()) };
+    if encoding.as_bytes() == b"identity" {
+        return Ok(());
+    }
+    let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+    let status = Status::unimplemented(format!(
+        "messages are encoded as {encoding:?}, which this server does not know; it knows identity",
+    ));
+    let mut refusal = Refusal::new(StatusCode::OK, status);
+    refusal.accept_encoding = Some(HeaderValue::from_static("identity"));
+    Err(Box::new(refusal))
+}
+
+fn read_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Box<Refusal>> {
+    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+    timeout::parse(value.as_bytes())
+        .map(Some)
+        .or_else(|error| refuse(StatusCode::OK, Code::Internal, error.to_string()))
+}

@@ -1,0 +1,1 @@
+//! Calls within a process.

@@ -1,0 +1,107 @@
+//! Transports: how calls travel, at the level of gRPC's stream operations and not of HTTP.
+//!
+//! A [`Stream`] is one call's way to its peer. Its operations either take effect at once or are
+//! polled: "pending" means that the context's waker has been registered and fires when polling
+//! again is worth while. One thread at a time uses a stream (`&mut`).
+//!
+//! Two transports implement it: [`h2`] over a byte stream, and [`inproc`] within a process.
+
+pub(crate) mod h2;
+pub(crate) mod inproc;
+
+mod turn;
+
+use crate::iomgr::PeerAddress;
+use crate::metadata::Metadata;
+use crate::status::Status;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// One gRPC message, without its framing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Message {
+    /// Whether `data` is encoded as the call's message encoding says.
+    pub(crate) compressed: bool,
+    /// The message.
+    pub(crate) data: Bytes,
+}
+
+/// What a call begins with.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// `/package.Service/Method`.
+    pub(crate) path: http::uri::PathAndQuery,
+    /// The name that the client asked for; empty if it said none.
+    pub(crate) authority: Option<http::uri::Authority>,
+    pub(crate) metadata: Metadata,
+    /// What `grpc-timeout` said.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) peer: Arc<PeerAddress>,
+}
+
+impl Head {
+    pub(crate) fn method(&self) -> &str {
+        self.path.path()
+    }
+}
+
+/// The server's end of one call's stream.
+pub(crate) trait Stream: Send {
+    /// Moves everything that has arrived out of the transport and into this stream, and registers
+    /// for more. This gives the peer no new window: only taking messages does.
+    fn take_in(&mut self, context: &mut Context<'_>);
+
+    /// Sends initial metadata; once, and before anything else.
+    ///
+    /// # Errors
+    /// How the stream ended before.
+    fn send_initial_metadata(&mut self, metadata: Metadata) -> Result<(), Status>;
+
+    /// Begins to send a message; the one before it must have been taken.
+    ///
+    /// # Errors
+    /// A message that is too long for its framing.
+    fn begin_message(&mut self, message: Message) -> Result<(), Status>;
+
+    /// Ready when the transport has taken the whole message, as far as flow control lets it.
+    ///
+    /// # Errors
+    /// How the stream ended before.
+    fn poll_send_message(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>>;
+
+    /// Ends the call for the client: status and trailing metadata. The last thing sent.
+    ///
+    /// # Errors
+    /// How the stream ended before.
+    fn send_status(&mut self, status: Status) -> Result<(), Status>;
+
+    /// The next message of those taken in, or `None` when the client has sent its last. Pending
+    /// gives the peer window for what is missing.
+    ///
+    /// # Errors
+    /// What is wrong with the message, or how the stream ended.
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message>, Status>>;
+
+    /// Ready when the stream ended before its status was sent, with the cause.
+    fn poll_cancelled(&mut self, context: &mut Context<'_>) -> Poll<Status>;
+}
+
+/// A connection with any number of streams.
+pub(crate) trait Transport: Send + Sync {
+    /// Ends it gracefully: no new streams; those there are may end.
+    fn go_away(self: Arc<Self>);
+
+    /// Ends it now, and every stream on it.
+    fn abort(self: Arc<Self>);
+}
+
+/// What a transport tells its server.
+pub(crate) trait Acceptor: Send + Sync {
+    /// A call begins. Called by the thread that has the transport's turn.
+    fn on_stream(self: Arc<Self>, head: Head, stream: Box<dyn Stream>);
+
+    /// The transport that was registered as `id` is closed; nothing comes from it any more.
+    fn on_closed(&self, id: usize);
+}

@@ -1,0 +1,134 @@
+//! The turn of a transport: one thread at a time drives it, and no wake is lost.
+//!
+//! ```text
+//!            notify               begin              end
+//!   IDLE ------------> NOTIFIED ----------> RUNNING -----> IDLE
+//!                                            |   ^
+//!                                     notify |   | end: run once more
+//!                                            v   |
+//!                                           RUN_AGAIN            (close: CLOSED, for ever)
+//! ```
+
+use crate::sync::{
+    AtomicU8,
+    Ordering::{AcqRel, Acquire, Release},
+};
+
+const IDLE: u8 = 0;
+const NOTIFIED: u8 = 1;
+const RUNNING: u8 = 2;
+const RUN_AGAIN: u8 = 3;
+const CLOSED: u8 = 4;
+
+/// Whose turn it is to drive something.
+#[derive(Debug)]
+pub(crate) struct Turn(AtomicU8);
+
+impl Turn {
+    /// Nobody drives, and nobody is asked to.
+    pub(crate) fn new() -> Self {
+        Self(AtomicU8::new(IDLE))
+    }
+
+    /// There is something to do. True if the caller must schedule a run; false if one is
+    /// scheduled or under way, which will see to it, or if it is closed.
+    #[must_use]
+    pub(crate) fn notify(&self) -> bool {
+        let before = self.update(|state| match state {
+            IDLE => NOTIFIED,
+            RUNNING => RUN_AGAIN,
+            other => other,
+        });
+        before == IDLE
+    }
+
+    /// Takes the turn. False if another thread has it (it will run once more) or it is closed.
+    #[must_use]
+    pub(crate) fn begin(&self) -> bool {
+        let before = self.update(|state| match state {
+            IDLE | NOTIFIED => RUNNING,
+            RUNNING => RUN_AGAIN,
+            other => other,
+        });
+        matches!(before, IDLE | NOTIFIED)
+    }
+
+    /// Gives the turn back; false if it must be used once more first, because somebody notified
+    /// meanwhile.
+    #[must_use]
+    pub(crate) fn end(&self) -> bool {
+        let before = self.update(|state| match state {
+            RUNNING => IDLE,
+            RUN_AGAIN => RUNNING,
+            other => other,
+        });
+        before != RUN_AGAIN
+    }
+
+    /// Gives the turn back as notified: the caller has scheduled the next run.
+    pub(crate) fn end_notified(&self) {
+        self.update(|state| if state == CLOSED { CLOSED } else { NOTIFIED });
+    }
+
+    /// Ends all turns.
+    pub(crate) fn close(&self) {
+        self.0.store(CLOSED, Release);
+    }
+
+    fn update(&self, next: impl Fn(u8) -> u8) -> u8 {
+        let mut state = self.0.load(Acquire);
+        loop {
+            match self.0.compare_exchange(state, next(state), AcqRel, Acquire) {
+                Ok(before) => return before,
+                Err(now) => state = now,
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests {
+    use super::Turn;
+
+    #[test]
+    fn notifications_before_a_run_are_one_run() {
+        let turn = Turn::new();
+        assert!(turn.notify());
+        assert!(!turn.notify());
+        assert!(turn.begin());
+        assert!(turn.end());
+        assert!(turn.notify());
+    }
+
+    #[test]
+    fn a_notification_during_a_run_is_one_more_run() {
+        let turn = Turn::new();
+        assert!(turn.begin());
+        assert!(!turn.notify());
+        assert!(!turn.notify());
+        assert!(!turn.end());
+        assert!(turn.end());
+    }
+
+    #[test]
+    fn only_one_thread_has_the_turn() {
+        let turn = Turn::new();
+        assert!(turn.begin());
+        assert!(!turn.begin());
+        assert!(!turn.end(), "the second asked for a run");
+        assert!(turn.end());
+        assert!(turn.begin());
+    }
+
+    #[test]
+    fn a_closed_turn_is_never_taken_again() {
+        let turn = Turn::new();
+        assert!(turn.begin());
+        turn.close();
+        assert!(turn.end());
+        assert!(!turn.notify());
+        assert!(!turn.begin());
+        turn.end_notified();
+        assert!(!turn.begin());
+    }
+}

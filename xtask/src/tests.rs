@@ -1,0 +1,68 @@
+//! `cargo xtask test`: every test there is.
+
+use std::process::Command;
+
+use crate::steps::{Outcome, Steps};
+use crate::tools;
+use crate::workspace::{cargo, output_of, root, run};
+
+/// The name that all the loom models share.
+const LOOM_MODELS: &str = "loom_";
+
+/// Adds the tools, the tests of the workspace and the loom models.
+pub(crate) fn add_all_to(steps: &mut Steps) {
+    tools::add_to(steps);
+    steps.run("tests of the workspace", || workspace_tests(&[]));
+    steps.run("loom models", loom_models);
+}
+
+/// Adds the tools and those tests that the arguments of `cargo test` choose.
+pub(crate) fn add_chosen_to(steps: &mut Steps, chosen: &[&str]) {
+    tools::add_to(steps);
+    steps.run("examples", || examples(chosen.contains(&"--release")));
+    steps.run("chosen tests", || workspace_tests(chosen));
+}
+
+/// The examples that the peers call: `cargo test` builds them too, but not if it is told which
+/// tests to run.
+fn examples(release: bool) -> Outcome {
+    let mut build = cargo("build");
+    build.arg("--examples");
+    if release {
+        build.arg("--release");
+    }
+    run(&mut build)?;
+    Ok("built".into())
+}
+
+/// With the tools in place a test that cannot find its peer is a failure, not a skip.
+fn workspace_tests(chosen: &[&str]) -> Outcome {
+    let mut test = cargo("test");
+    test.args(["--workspace", "--no-fail-fast"]).args(chosen);
+    run(test.env("TURNSTILE_REQUIRE_PEERS", "1"))?;
+    Ok("passed".into())
+}
+
+fn loom_models() -> Outcome {
+    run(&mut loom_test(&["--no-run"], &[]))?;
+    let list = output_of(&mut loom_test(&[], &["--list"]))?;
+    let models = list.lines().filter(|line| line.ends_with(": test")).count();
+    if models == 0 {
+        return Err(format!(
+            "no test of the library has `{LOOM_MODELS}` in its name under --cfg turnstile_loom, \
+             so nothing was checked; were the models renamed?"
+        ));
+    }
+    run(&mut loom_test(&[], &[]))?;
+    Ok(format!("{models} passed"))
+}
+
+/// The loom models have a target folder of their own: with one folder for both, their RUSTFLAGS
+/// would make cargo build everything anew at each change-over.
+fn loom_test(cargo_args: &[&str], test_args: &[&str]) -> Command {
+    let mut test = cargo("test");
+    test.args(["--release", "--lib", LOOM_MODELS, "--target-dir"]);
+    test.arg(root().join("target/loom")).args(cargo_args).arg("--").args(test_args);
+    test.env("RUSTFLAGS", "--cfg turnstile_loom").env("LOOM_MAX_PREEMPTIONS", "3");
+    test
+}

@@ -1,0 +1,150 @@
+//! `cargo xtask tools`: the peers that the tests talk to.
+//!
+//! A stamp beside each tool says which version is installed, so that a second run has nothing to
+//! do, and a change of a version here installs anew.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::steps::{Outcome, Steps};
+use crate::workspace::{command, on_path, output_of, shown, tools_dir};
+
+/// The version of grpcurl, which says which grpc-go it carries.
+const GRPCURL: &str = "v1.9.4";
+
+/// What pip installs for the Python client.
+const PYTHON_PACKAGES: [&str; 3] = ["grpcio==1.85.1", "grpcio-tools==1.85.1", "protobuf==7.36.2"];
+
+/// How often a step that downloads is tried.
+const ATTEMPTS: u32 = 3;
+
+/// Adds a step for each tool.
+pub(crate) fn add_to(steps: &mut Steps) {
+    steps.run("tool: grpcurl", grpcurl);
+    steps.run("tool: Python grpcio", python);
+    steps.run("tool: h2load", h2load);
+}
+
+fn grpcurl() -> Outcome {
+    let bin = tools_dir().join("bin");
+    let stamp = Stamp::new("grpcurl", GRPCURL);
+    if stamp.matches() && bin.join("grpcurl").is_file() {
+        return Ok(format!("{GRPCURL} is installed"));
+    }
+    require("go", "install Go 1.21 or later (https://go.dev/dl, or the package golang-go)")?;
+    let package = format!("github.com/fullstorydev/grpcurl/cmd/grpcurl@{GRPCURL}");
+    download(|| {
+        let mut go = command("go");
+        go.args(["install", &package]).env("GOBIN", &bin).env("CGO_ENABLED", "0");
+        // A caller's cross-compilation would put the program where nothing looks for it.
+        go.env_remove("GOOS").env_remove("GOARCH").env_remove("GOFLAGS");
+        go
+    })?;
+    stamp.write()?;
+    Ok(format!("{GRPCURL} has been installed"))
+}
+
+fn python() -> Outcome {
+    let venv = tools_dir().join("venv");
+    let interpreter = venv.join("bin/python");
+    let versions = PYTHON_PACKAGES.join(" ");
+    let stamp = Stamp::new("python", &versions);
+    if stamp.matches() && interpreter.is_file() {
+        return Ok(format!("{versions} are installed"));
+    }
+    let remedy = "install Python 3.10 or later with its venv module \
+                  (Debian and Ubuntu: python3 and python3-venv)";
+    require("python3", remedy)?;
+    output_of(command("python3").args(["-m", "venv", "--clear"]).arg(&venv))
+        .map_err(|cause| format!("{cause}{remedy}"))?;
+    download(|| {
+        let mut pip = command(&interpreter);
+        // Without a wheel pip would compile gRPC's C core for an hour: better to hear of it.
+        pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--only-binary", ":all:"]);
+        pip.arg("--disable-pip-version-check").args(PYTHON_PACKAGES);
+        pip
+    })?;
+    stamp.write()?;
+    Ok(format!("{versions} have been installed"))
+}
+
+/// h2load comes with the distribution, which says its version.
+fn h2load() -> Outcome {
+    if let Some(program) = on_path("h2load") {
+        return Ok(format!("{} is installed", program.display()));
+    }
+    let remedy = "install h2load, a part of nghttp2 (Debian and Ubuntu: nghttp2-client, Fedora: \
+                  nghttp2, macOS: brew install nghttp2), and run this again";
+    let Some(root) = apt_get() else {
+        return Err(format!(
+            "h2load is not on the PATH, and it takes apt-get and root to install it: {remedy}"
+        ));
+    };
+    let apt = |args: &[&str]| {
+        let mut apt = command(root[0]);
+        apt.args(&root[1..]).args(["-q", "-o", "DPkg::Lock::Timeout=120"]).args(args);
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        apt
+    };
+    download(|| apt(&["update"]))?;
+    download(|| apt(&["install", "--yes", "--no-install-recommends", "nghttp2-client"]))?;
+    on_path("h2load")
+        .map(|program| format!("{} has been installed", program.display()))
+        .ok_or_else(|| format!("nghttp2-client did not bring h2load: {remedy}"))
+}
+
+/// How to run apt-get as root without being asked for a password, if that can be done.
+fn apt_get() -> Option<&'static [&'static str]> {
+    on_path("apt-get")?;
+    let is_root = output_of(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if is_root {
+        return Some(&["apt-get"]);
+    }
+    let may_sudo = output_of(command("sudo").args(["-n", "true"])).is_ok();
+    may_sudo.then_some(&["sudo", "-n", "apt-get"])
+}
+
+fn require(program: &str, remedy: &str) -> Result<(), String> {
+    match on_path(program) {
+        Some(_) => Ok(()),
+        None => Err(format!("{program} is not on the PATH: {remedy}, and run this again")),
+    }
+}
+
+/// Runs a command that needs a network, a few times if it has to.
+fn download(make: impl Fn() -> Command) -> Result<(), String> {
+    let mut attempt = 1;
+    loop {
+        println!("    $ {}", shown(&make()));
+        match output_of(&mut make()) {
+            Ok(_) => return Ok(()),
+            Err(cause) if attempt == ATTEMPTS => {
+                return Err(format!("{cause}This needs a network: try again when there is one."));
+            }
+            Err(_) => println!("    failed, attempt {attempt} of {ATTEMPTS}"),
+        }
+        attempt += 1;
+    }
+}
+
+/// A file that says which version of a tool is installed.
+struct Stamp<'a> {
+    file: PathBuf,
+    version: &'a str,
+}
+
+impl<'a> Stamp<'a> {
+    fn new(tool: &str, version: &'a str) -> Self {
+        Self { file: tools_dir().join(format!("{tool}.stamp")), version }
+    }
+
+    fn matches(&self) -> bool {
+        fs::read_to_string(&self.file).is_ok_and(|text| text == self.version)
+    }
+
+    fn write(&self) -> Result<(), String> {
+        fs::write(&self.file, self.version)
+            .map_err(|error| format!("cannot write {}: {error}", self.file.display()))
+    }
+}
