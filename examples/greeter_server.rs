@@ -26,7 +26,7 @@ enum Tag {
 const REQUESTS: usize = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::read("127.0.0.1:50051");
+    let args = Args::read("127.0.0.1:50051", 1);
     let cq = CompletionQueue::new();
     let mut builder = Server::builder();
     let say_hello = builder.register_unary("/helloworld.Greeter/SayHello");
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     };
-    common::run(&server, &cq, args.threads, serve)
+    common::run(&server, args.threads, serve, || cq.shutdown())
 }
 
 fn handle(mut event: Event<Tag>, server: &Server, say_hello: &Method, cq: &CompletionQueue<Tag>) {

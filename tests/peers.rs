@@ -177,7 +177,7 @@ fn python_makes_many_calls_at_once() {
 }
 
 #[test]
-fn python_is_greeted_over_a_unix_socket() {
+fn python_is_greeted_over_a_unix_socket_if_it_names_an_authority() {
     let python = peer!(Python);
     let socket = Socket::new("python.sock");
     let server = Server::start_on(&socket.address(), "greeter_server", &[]);

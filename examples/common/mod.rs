@@ -10,7 +10,7 @@ use std::error::Error;
 use std::process;
 use std::thread;
 use std::time::Duration;
-use turnstile::{CompletionQueue, Deadline, PluckQueue, Server, ShutDown};
+use turnstile::{Deadline, PluckQueue, Server, ShutDown};
 
 /// How long running calls may take after a signal before they are cancelled.
 const GRACE: Duration = Duration::from_secs(10);
@@ -25,21 +25,22 @@ pub struct Args {
 
 impl Args {
     /// Reads `[--listen ADDR] [--threads N]`, or says how they are written and exits.
-    pub fn read(default_listen: &str) -> Self {
-        match Self::parse(env::args().skip(1), default_listen) {
+    pub fn read(default_listen: &str, default_threads: usize) -> Self {
+        let defaults = Self { listen: default_listen.to_owned(), threads: default_threads };
+        match Self::parse(env::args().skip(1), defaults) {
             Ok(args) => args,
             Err(message) => {
                 eprintln!("{message}");
                 eprintln!("usage: [--listen ADDR] [--threads N]");
                 eprintln!("ADDR is host:port, [ipv6]:port, unix:/path or unix-abstract:name;");
-                eprintln!("the default is {default_listen} and one thread");
+                eprintln!("the defaults are {default_listen} and {default_threads}");
                 process::exit(2);
             }
         }
     }
 
-    fn parse(mut args: impl Iterator<Item = String>, listen: &str) -> Result<Self, String> {
-        let mut parsed = Self { listen: listen.to_owned(), threads: 1 };
+    fn parse(mut args: impl Iterator<Item = String>, defaults: Self) -> Result<Self, String> {
+        let mut parsed = defaults;
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{name} wants a value"));
             match name.as_str() {
@@ -59,13 +60,13 @@ impl Args {
     }
 }
 
-/// Runs `serve`, which must return when `cq` is drained, on each of the threads, until SIGINT or
-/// SIGTERM comes; then shuts down the server, and `cq` when nothing can come to it any more.
-pub fn run<T: Send + 'static>(
+/// Runs `serve` on each of the threads until SIGINT or SIGTERM comes. Then shuts down the server,
+/// and calls `stopped`, after which the threads must return from `serve`.
+pub fn run(
     server: &Server,
-    cq: &CompletionQueue<T>,
     threads: usize,
     serve: impl Fn() + Sync,
+    stopped: impl FnOnce(),
 ) -> Result<(), Box<dyn Error>> {
     // Before the address is printed, so that whoever reads it can stop this process cleanly.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
@@ -79,7 +80,7 @@ pub fn run<T: Send + 'static>(
         // This thread waits for a signal; the others serve.
         signals.forever().next();
         stop(server)?;
-        cq.shutdown();
+        stopped();
         Ok(())
     })
 }

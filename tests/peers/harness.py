@@ -36,7 +36,12 @@ class Peer:
         self.target = target
         self.messages = messages
         self.services = services
-        self.channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        options = list(CHANNEL_OPTIONS)
+        if target.startswith("unix:"):
+            # C-core makes the socket's path the authority, which is none by RFC 3986, and the h2
+            # crate resets such a request (hyperium/h2#487).
+            options.append(("grpc.default_authority", "localhost"))
+        self.channel = grpc.insecure_channel(target, options=options)
 
 
 def generate(proto, temp):
