@@ -22,6 +22,7 @@ pub(crate) enum Peer {
 }
 
 /// The path of a peer, or a return from the test that cannot do without it.
+#[allow(unused_macros, reason = "not every test file runs a peer")]
 macro_rules! peer {
     ($peer:ident) => {
         match $crate::support::peers::find($crate::support::peers::Peer::$peer) {
@@ -30,6 +31,7 @@ macro_rules! peer {
         }
     };
 }
+#[allow(unused_imports, reason = "not every test file runs a peer")]
 pub(crate) use peer;
 
 /// The path of a peer. If it is missing, says so and returns `None`.

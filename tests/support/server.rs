@@ -25,7 +25,19 @@ impl Server {
     /// Starts an example on an address of its `--listen` flag, and waits until it listens.
     pub(crate) fn start_on(listen: &str, example: &str, args: &[&str]) -> Self {
         let mut command = Command::new(example_path(example));
-        let mut process = Process::spawn(command.args(["--listen", listen]).args(args));
+        Self::spawn(example, command.args(["--listen", listen]).args(args))
+    }
+
+    /// The same as `start`, with a process that may have this many descriptors open.
+    pub(crate) fn start_with_descriptors(limit: usize, example: &str) -> Self {
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).arg(example_path(example));
+        Self::spawn(example, command.args(["--listen", "127.0.0.1:0"]))
+    }
+
+    fn spawn(example: &str, command: &mut Command) -> Self {
+        let mut process = Process::spawn(command);
         let line = process.next_line(PATIENCE);
         let address = line
             .strip_prefix("listening on ")
