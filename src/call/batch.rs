@@ -55,7 +55,7 @@ impl Batch {
         self
     }
 
-    /// Receives the next message: [`Event::message`](crate::Event::message) is `None` when the
+    /// Receives the next message: [`Event::take_message`](crate::Event::take_message) is `None` when the
     /// client has sent its last. Fails when the call ended before.
     pub fn receive_message(mut self) -> Self {
         self.receives_message = true;
@@ -92,9 +92,7 @@ pub(super) enum OpKind {
 }
 
 impl OpKind {
-    pub(super) const COUNT: usize = 5;
-
-    pub(super) const ALL: [Self; Self::COUNT] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::SendInitialMetadata,
         Self::SendMessage,
         Self::SendStatus,

@@ -7,6 +7,7 @@
 use super::Outcome;
 use super::batch::{Batch, OpKind, StartError, StartErrorCause};
 use super::event::BatchOutcome;
+use super::few::Few;
 use crate::cq::{self, PendingOp};
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, TimerId};
 use crate::metadata::Metadata;
@@ -65,13 +66,15 @@ struct Pending {
     status: Option<(OpKind, Status)>,
     receive_message: Option<OpKind>,
     receive_close: Option<OpKind>,
-    batches: [Option<PendingBatch>; OpKind::COUNT],
+    batches: Few<PendingBatch>,
 }
 
 struct PendingBatch {
+    /// The first of its kinds, which no other pending batch can have: its name.
+    home: OpKind,
     op: PendingOp<Outcome>,
     /// How many of its operations are not done.
-    left: u8,
+    left: usize,
     is_ok: bool,
     outcome: BatchOutcome,
 }
@@ -79,22 +82,14 @@ struct PendingBatch {
 /// What is to be done once the call's lock is gone. Most often one batch completes.
 #[derive(Default)]
 struct Done {
-    first: Option<PendingBatch>,
-    rest: Vec<PendingBatch>,
+    batches: Few<PendingBatch>,
     first_message: Option<(FirstMessage, Option<Bytes>)>,
 }
 
 impl Done {
-    fn push(&mut self, batch: PendingBatch) {
-        match self.first {
-            None => self.first = Some(batch),
-            Some(_) => self.rest.push(batch),
-        }
-    }
-
     /// Hands everything on. Called without locks.
     fn settle(self) {
-        for batch in self.first.into_iter().chain(self.rest) {
+        for batch in self.batches {
             batch.op.complete(batch.is_ok, batch.outcome.into());
         }
         if let Some((then, message)) = self.first_message {
@@ -121,14 +116,14 @@ impl Pending {
     /// Files a batch and its operations. A batch without any is done at once.
     fn file(&mut self, batch: Batch, op: PendingOp<Outcome>, done: &mut Done) {
         let mut kinds = OpKind::ALL.into_iter().filter(|kind| batch.has(*kind));
-        let first = kinds.next();
-        let left = first.map_or(0, |_| 1 + kinds.count() as u8);
-        let pending = PendingBatch { op, left, is_ok: true, outcome: BatchOutcome::default() };
-        let Some(home) = first else {
-            done.push(pending);
-            return;
+        let Some(home) = kinds.next() else {
+            // Nothing to do is done at once.
+            let (home, outcome) = (OpKind::ReceiveClose, BatchOutcome::default());
+            return done.batches.push(PendingBatch { home, op, left: 0, is_ok: true, outcome });
         };
-        self.batches[home as usize] = Some(pending);
+        let left = 1 + kinds.count();
+        let outcome = BatchOutcome::default();
+        self.batches.push(PendingBatch { home, op, left, is_ok: true, outcome });
         let Batch { initial_metadata, message, status, receives_message, receives_close } = batch;
         if let Some(metadata) = initial_metadata {
             self.initial_metadata = Some((home, metadata));
@@ -155,13 +150,13 @@ impl Pending {
         done: &mut Done,
         fill: impl FnOnce(&mut BatchOutcome),
     ) {
-        let slot = &mut self.batches[home as usize];
-        let Some(batch) = slot else { return };
+        let Some(batch) = self.batches.find(|batch| batch.home == home) else { return };
         batch.is_ok &= is_ok;
         fill(&mut batch.outcome);
         batch.left -= 1;
         if batch.left == 0 {
-            slot.take().into_iter().for_each(|batch| done.push(batch));
+            let batch = self.batches.take(|batch| batch.home == home);
+            batch.into_iter().for_each(|batch| done.batches.push(batch));
         }
     }
 
@@ -318,18 +313,19 @@ impl CallCore {
         self.state.lock().stream.is_none()
     }
 
-    /// Takes in what has come already.
+    /// Takes in what has come already. To be called once, before anybody uses the call.
     pub(crate) fn begin(self: &Arc<Self>) {
         self.with_state(|state, context, _| state.take_in(context));
     }
 
-    /// The first message, `None` if the client sends none; for a call that nobody else uses yet.
-    /// If it is not there in full, `later` makes a function that gets it.
-    pub(crate) fn poll_first_message(
+    /// The same with the first message, `None` if the client sends none. If it is not there in
+    /// full, `later` makes a function that gets it.
+    pub(crate) fn begin_with_message(
         self: &Arc<Self>,
         later: impl FnOnce() -> FirstMessage,
     ) -> Poll<Option<Bytes>> {
         self.with_state(|state, context, done| {
+            state.take_in(context);
             let Some(stream) = &mut state.stream else { return Poll::Ready(None) };
             match stream.poll_message(context) {
                 Poll::Ready(Ok(message)) => Poll::Ready(message.map(|message| message.data)),

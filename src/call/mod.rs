@@ -7,6 +7,7 @@ mod batch;
 pub mod codec;
 mod core;
 mod event;
+mod few;
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::{Event, iomgr, sealed};
-use crate::iomgr::{Deadline, ExecCtx};
+use crate::iomgr::{Deadline, ExecCtx, Iomgr};
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,7 +38,14 @@ impl<T: Send + 'static, O: Default + Send + 'static> CallbackQueue<T, O> {
     /// # Panics
     /// As [`CompletionQueue::new`](super::CompletionQueue::new).
     pub fn new(callback: impl Fn(Event<T, O>) + Send + Sync + 'static) -> Self {
-        Self { core: Core::for_callback(iomgr(), Box::new(callback)) }
+        Self::on(iomgr(), callback)
+    }
+
+    pub(super) fn on(
+        iomgr: Arc<Iomgr>,
+        callback: impl Fn(Event<T, O>) + Send + Sync + 'static,
+    ) -> Self {
+        Self { core: Core::for_callback(iomgr, Box::new(callback)) }
     }
 
     /// Does whatever I/O there is to do, and calls the function, until `deadline` passes or the

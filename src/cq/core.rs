@@ -2,12 +2,17 @@
 //! for a thread.
 
 use super::Event;
-use crate::iomgr::{Iomgr, Pollset, Run};
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::iomgr::{Iomgr, Pollset, Run, attends};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use slab::Slab;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
+
+/// How many events threads take from a queue, while it always has more, before one of them looks
+/// at the engine again.
+const POPS_PER_POLL: usize = 128;
 
 /// A queue, seen by those who post to it and those who take from it.
 ///
@@ -18,6 +23,8 @@ pub struct Core<T, O> {
     /// A leaf lock: no tag, outcome or closure is dropped or run under it.
     state: Mutex<State<T, O>>,
     consumer: Consumer<T, O>,
+    /// How many events were taken since the engine was looked at.
+    pops: AtomicUsize,
     /// The core itself, for the operations that hold on to it.
     this: Weak<Self>,
 }
@@ -110,8 +117,14 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
             pollset: Pollset::new(),
             state: Mutex::new(state),
             consumer,
+            pops: AtomicUsize::new(0),
             this: this.clone(),
         })
+    }
+
+    /// Names this queue among all that are alive.
+    pub(super) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     pub(crate) fn iomgr(&self) -> &Arc<Iomgr> {
@@ -156,6 +169,27 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
     /// How many events are ready.
     pub(super) fn ready_len(&self) -> usize {
         self.state.lock().ready.len()
+    }
+
+    /// Whether so many events have been taken without a look at the engine that it is time for
+    /// one: events that make events would keep all I/O waiting.
+    pub(super) fn is_poll_due(&self) -> bool {
+        // Only a hint, so that lost counts do no harm.
+        let pops = self.pops.load(Ordering::Relaxed);
+        self.pops.store(if pops < POPS_PER_POLL { pops + 1 } else { 0 }, Ordering::Relaxed);
+        pops >= POPS_PER_POLL
+    }
+
+    /// The engine has been looked at.
+    pub(super) fn polled(&self) {
+        self.pops.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes sure that somebody comes for an event that is left.
+    pub(super) fn hand_on(&self) {
+        if self.ready_len() > 0 {
+            self.kick_one();
+        }
     }
 
     /// Takes the oldest event whose tag `is_it`.
@@ -235,10 +269,14 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
         state.ready.push_back(event);
         drop(state);
         match &self.consumer {
-            // A queue that was not empty has a kicked thread on its way, which brings the next.
-            Consumer::AnyThread if was_empty => self.kick_one(),
+            // A queue that was not empty has a thread on its way, which brings the next.
+            Consumer::AnyThread if was_empty && !attends(self.id()) => self.kick_one(),
             Consumer::AnyThread => {}
-            Consumer::ItsPlucker => self.iomgr.kick_all(&self.pollset),
+            Consumer::ItsPlucker => {
+                if self.pollset.is_occupied() {
+                    self.iomgr.kick_all(&self.pollset);
+                }
+            }
             Consumer::Callback { is_scheduled, .. } => {
                 let is_first = !is_scheduled.swap(true, Ordering::AcqRel);
                 if let Some(this) = self.this.upgrade().filter(|_| is_first) {
@@ -270,7 +308,10 @@ impl<T: Send + 'static, O: Default + Send + 'static> Run for Core<T, O> {
             let mut state = self.state.lock();
             state.ready.pop_front()
         } {
-            call(event);
+            // A panic ends this event's call and nothing else: the events behind it come too.
+            if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
+                tracing::error!("a queue's callback panicked; its event counts as handled");
+            }
         }
         if self.is_drained() {
             self.close_pollset();

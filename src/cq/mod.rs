@@ -16,7 +16,7 @@ mod core;
 mod next;
 mod pluck;
 
-#[cfg(turnstile_loom)]
+#[cfg(all(test, turnstile_loom))]
 mod loom_models;
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::{Event, iomgr, sealed};
-use crate::iomgr::{Deadline, ExecCtx};
+use crate::iomgr::{Deadline, ExecCtx, Iomgr};
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,7 +40,11 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
     /// ask [`engine_name`](crate::engine_name) before to get the error.
     #[expect(clippy::new_without_default, reason = "making one can panic")]
     pub fn new() -> Self {
-        Self { core: Core::for_threads(iomgr()) }
+        Self::on(iomgr())
+    }
+
+    pub(super) fn on(iomgr: Arc<Iomgr>) -> Self {
+        Self { core: Core::for_threads(iomgr) }
     }
 
     /// Waits for an event and takes it. Meanwhile this thread does whatever I/O there is to do,
@@ -52,10 +56,18 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
     ///
     /// Callable from any thread; blocks until `deadline`.
     pub fn next(&self, deadline: Deadline) -> Option<Event<T, O>> {
-        if let Some(event) = self.core.pop() {
-            return Some(event);
+        if self.core.is_poll_due() {
+            self.work(Deadline::NOW, || true);
         }
-        self.wait(deadline).then(|| self.core.pop()).flatten()
+        loop {
+            if let Some(event) = self.core.pop() {
+                return Some(event);
+            }
+            // Another thread may be faster to take what this one has waited for.
+            if !self.wait(deadline) {
+                return None;
+            }
+        }
     }
 
     /// Waits for an event, and then gives all that became ready with it, one after the other.
@@ -79,9 +91,12 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
     /// ```
     pub fn turn(&self, deadline: Deadline) -> Option<Turn<'_, T, O>> {
         let context = ExecCtx::enter();
+        if self.core.is_poll_due() {
+            self.work(Deadline::NOW, || true);
+        }
         let mut ready = self.core.ready_len();
         while ready == 0 {
-            if !self.wait_once(&context, deadline) {
+            if !self.look(deadline) {
                 return None;
             }
             ready = self.core.ready_len();
@@ -91,8 +106,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
 
     /// Waits until an event is ready; false when there will be none.
     fn wait(&self, deadline: Deadline) -> bool {
-        let context = ExecCtx::enter();
-        while self.wait_once(&context, deadline) {
+        while self.look(deadline) {
             if self.core.ready_len() > 0 {
                 return true;
             }
@@ -100,14 +114,24 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
         false
     }
 
-    /// Works the pollset once; false when the deadline passed or the queue is drained, with
-    /// nothing ready.
-    fn wait_once(&self, context: &ExecCtx, deadline: Deadline) -> bool {
-        // What this thread put off in a turn must not wait for an event.
-        context.flush();
-        self.core.iomgr().work(self.core.pollset(), deadline, || self.core.is_waiting_worthwhile());
-        context.flush();
-        self.core.ready_len() > 0 || !(self.core.is_drained() || deadline.has_passed())
+    /// Works the pollset once and runs what that finds; false when the deadline passed or the
+    /// queue is drained, with nothing ready.
+    fn look(&self, deadline: Deadline) -> bool {
+        let core = &self.core;
+        self.work(deadline, || core.is_waiting_worthwhile());
+        core.ready_len() > 0 || !(core.is_drained() || deadline.has_passed())
+    }
+
+    /// Works the pollset once and runs what that finds. The caller looks at the queue after it.
+    fn work(&self, deadline: Deadline, is_idle: impl FnOnce() -> bool) {
+        let context = ExecCtx::enter();
+        context.attend(self.core.id(), || {
+            // What this thread put off in a turn must not wait for an event.
+            context.flush();
+            self.core.iomgr().work(self.core.pollset(), deadline, is_idle);
+            context.flush();
+        });
+        self.core.polled();
     }
 
     /// Lets no operation begin any more. What has begun still comes out; then `next` gives `None`
@@ -160,7 +184,18 @@ impl<T: Send + 'static, O: Default + Send + 'static> Iterator for Turn<'_, T, O>
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        self.queue.core.pop()
+        // Other threads may have been faster.
+        let event = self.queue.core.pop();
+        self.left = if event.is_some() { self.left } else { 0 };
+        event
+    }
+}
+
+impl<T: Send + 'static, O: Default + Send + 'static> Drop for Turn<'_, T, O> {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.queue.core.hand_on();
+        }
     }
 }
 

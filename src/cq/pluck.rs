@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::{Event, iomgr, sealed};
-use crate::iomgr::{Deadline, ExecCtx};
+use crate::iomgr::{Deadline, ExecCtx, Iomgr};
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,7 +59,11 @@ impl<T: Send + 'static, O: Default + Send + 'static> PluckQueue<T, O> {
     /// As [`CompletionQueue::new`](super::CompletionQueue::new).
     #[expect(clippy::new_without_default, reason = "making one can panic")]
     pub fn new() -> Self {
-        Self { core: Core::for_pluckers(iomgr()) }
+        Self::on(iomgr())
+    }
+
+    pub(super) fn on(iomgr: Arc<Iomgr>) -> Self {
+        Self { core: Core::for_pluckers(iomgr) }
     }
 
     /// Lets no operation begin any more; see [`CompletionQueue`](super::CompletionQueue).

@@ -21,17 +21,30 @@ pub(crate) trait Run: Send + Sync {
     fn run(self: Arc<Self>);
 }
 
+#[cfg(not(turnstile_loom))]
 thread_local! {
-    static THIS_THREAD: ThreadList = const {
-        ThreadList { depth: Cell::new(0), ready: RefCell::new(VecDeque::new()) }
-    };
+    static THIS_THREAD: ThreadList = const { ThreadList::new() };
+}
+
+// loom runs all threads of a model on one thread of the system.
+#[cfg(turnstile_loom)]
+loom::thread_local! {
+    static THIS_THREAD: ThreadList = ThreadList::new();
 }
 
 struct ThreadList {
     /// How many contexts are open on this thread.
     depth: Cell<usize>,
+    /// The queue that this thread looks at when it comes back from its work; 0 for none.
+    attends: Cell<usize>,
     /// What they have collected, in order.
     ready: RefCell<VecDeque<Arc<dyn Run>>>,
+}
+
+impl ThreadList {
+    const fn new() -> Self {
+        Self { depth: Cell::new(0), attends: Cell::new(0), ready: RefCell::new(VecDeque::new()) }
+    }
 }
 
 /// Puts a closure on this thread's list, or gives it back if no context is open here.
@@ -44,6 +57,11 @@ pub(crate) fn schedule(closure: Arc<dyn Run>) -> Result<(), Arc<dyn Run>> {
         }
     });
     closure.map_or(Ok(()), Err)
+}
+
+/// Whether this thread is in [`ExecCtx::attend`] for the queue `id`.
+pub(crate) fn attends(id: usize) -> bool {
+    THIS_THREAD.try_with(|list| list.attends.get() == id).unwrap_or(false)
 }
 
 /// A stretch of code on this thread that collects closures. The outermost one runs them when it
@@ -59,6 +77,20 @@ impl ExecCtx {
     pub(crate) fn enter() -> Self {
         THIS_THREAD.with(|list| list.depth.set(list.depth.get() + 1));
         Self { _not_send: PhantomData }
+    }
+
+    /// Does `work` while this thread is known to look at the queue `id` right after it, so that
+    /// nobody else need be woken for what the work puts there.
+    pub(crate) fn attend<R>(&self, id: usize, work: impl FnOnce() -> R) -> R {
+        /// Restored also when a panic passes.
+        struct Restore(usize);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                THIS_THREAD.with(|list| list.attends.set(self.0));
+            }
+        }
+        let _restore = Restore(THIS_THREAD.with(|list| list.attends.replace(id)));
+        work()
     }
 
     /// Runs what this thread has collected, and what that schedules, until nothing is left.
@@ -87,7 +119,7 @@ fn run_caught(closure: Arc<dyn Run>) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(turnstile_loom)))]
 mod tests {
     use super::{ExecCtx, Run, schedule};
     use std::sync::{Arc, Mutex};
@@ -154,7 +186,7 @@ mod tests {
     #[test]
     fn without_a_context_the_closure_comes_back() {
         let log = Arc::new(Log::default());
-        let back = schedule(Arc::new(step(&log, "lost"))).err().expect("no context is open");
+        let back = schedule(Arc::new(step(&log, "lost"))).expect_err("no context is open");
         back.run();
         assert_eq!(*log.0.lock().unwrap(), ["lost"]);
     }

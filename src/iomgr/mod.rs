@@ -27,7 +27,16 @@ mod posix;
 pub use deadline::Deadline;
 pub(crate) use endpoint::Endpoint;
 pub use endpoint::PeerAddress;
-pub(crate) use exec_ctx::{ExecCtx, Run};
+pub(crate) use exec_ctx::{ExecCtx, Run, attends};
 pub use posix::ListenAddress;
 pub(crate) use posix::{AcceptHandler, Iomgr, Pollset, TcpListener};
 pub(crate) use timers::TimerId;
+
+/// A manager of its own for the tests and models of the layers above.
+#[cfg(all(test, turnstile_loom))]
+pub(crate) use posix::loom_models::iomgr as iomgr_for_tests;
+#[cfg(all(test, not(turnstile_loom)))]
+pub(crate) use posix::tests::iomgr as iomgr_for_tests;
+
+#[cfg(all(test, turnstile_loom))]
+mod loom_models;

@@ -64,7 +64,7 @@ impl Timers {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(turnstile_loom)))]
 mod tests {
     use super::Timers;
     use crate::iomgr::exec_ctx::Run;

@@ -19,6 +19,7 @@ use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress};
 use crate::status::Status;
 use crate::transport::h2::{Config, ServerTransport};
 use crate::transport::{Acceptor, Head, Stream};
+use bytes::Bytes;
 use connections::Connections;
 use methods::{Methods, Payload};
 use std::fmt;
@@ -204,31 +205,19 @@ impl Acceptor for Inner {
     fn on_stream(self: Arc<Self>, head: Head, stream: Box<dyn Stream>) {
         let method = self.methods.find(head.method());
         let call = CallCore::new(head, stream, self.iomgr.clone());
-        call.begin();
-        let owner = Owner::new(call);
+        let owner = Owner::new(call.clone());
         let Some(method) = method else {
-            let name = owner.core().head().method();
-            let status = Status::unimplemented(format!("the server has no method {name}"));
-            owner.core().cancel(status);
-            return;
+            let status =
+                Status::unimplemented(format!("the server has no method {}", call.head().method()));
+            return call.cancel(status);
         };
-        let message = match self.methods.payload(method) {
-            Payload::None => None,
-            Payload::FirstMessage => {
-                let core = owner.core().clone();
-                // Whoever has the first message has the owner; meanwhile the call owns itself.
-                let server = self.clone();
-                let mut owner = Some(owner);
-                match core.poll_first_message(|| server.deliver_later(method, owner.take())) {
-                    Poll::Pending => return,
-                    Poll::Ready(message) => {
-                        let Some(owner) = owner else { return };
-                        return self.methods.deliver(method, NewCall { owner, message });
-                    }
-                }
+        match self.methods.payload(method) {
+            Payload::None => {
+                call.begin();
+                self.methods.deliver(method, NewCall { owner, message: None });
             }
-        };
-        self.methods.deliver(method, NewCall { owner, message });
+            Payload::FirstMessage => self.deliver_with_message(method, owner),
+        }
     }
 
     fn on_closed(&self, id: usize) {
@@ -237,12 +226,26 @@ impl Acceptor for Inner {
 }
 
 impl Inner {
-    /// What hands a call on when its first message has come.
-    fn deliver_later(self: Arc<Self>, method: usize, owner: Option<Owner>) -> FirstMessage {
-        Box::new(move |message| {
-            if let Some(owner) = owner {
-                self.methods.deliver(method, NewCall { owner, message });
-            }
-        })
+    /// Hands a call on with its first message, now or when that has come.
+    fn deliver_with_message(self: Arc<Self>, method: usize, owner: Owner) {
+        let call = owner.core().clone();
+        // Until the message has come, the call owns itself.
+        let mut owner = Some(owner);
+        let later = || -> FirstMessage {
+            let (server, owner) = (self.clone(), owner.take());
+            Box::new(move |message| server.on_first_message(method, owner, message))
+        };
+        if let Poll::Ready(message) = call.begin_with_message(later) {
+            self.on_first_message(method, owner, message);
+        }
+    }
+
+    fn on_first_message(&self, method: usize, owner: Option<Owner>, message: Option<Bytes>) {
+        // A call that ended instead is nobody's business.
+        if let Some(owner) = owner
+            && (message.is_some() || !owner.core().is_over())
+        {
+            self.methods.deliver(method, NewCall { owner, message });
+        }
     }
 }

@@ -132,3 +132,82 @@ mod tests {
         assert!(!turn.begin());
     }
 }
+
+#[cfg(all(test, turnstile_loom))]
+mod loom_models {
+    use super::Turn;
+    use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use loom::thread;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize as StdAtomicUsize, Ordering::SeqCst};
+
+    /// Something that is driven: each notification comes after a piece of work.
+    struct Driven {
+        turn: Turn,
+        /// Relaxed, so that only the turn itself can make it visible to the driver.
+        work: AtomicUsize,
+        seen: StdAtomicUsize,
+        drivers: StdAtomicUsize,
+    }
+
+    impl Driven {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                turn: Turn::new(),
+                work: AtomicUsize::new(0),
+                seen: StdAtomicUsize::new(0),
+                drivers: StdAtomicUsize::new(0),
+            })
+        }
+
+        fn add_work(&self) {
+            self.work.fetch_add(1, Relaxed);
+            if self.turn.notify() {
+                self.run();
+            }
+        }
+
+        fn run(&self) {
+            if !self.turn.begin() {
+                return;
+            }
+            loop {
+                assert_eq!(self.drivers.fetch_add(1, SeqCst), 0, "two drivers");
+                self.seen.store(self.work.load(Relaxed), SeqCst);
+                assert_eq!(self.drivers.fetch_sub(1, SeqCst), 1);
+                if self.turn.end() {
+                    return;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_notification_is_lost_and_one_thread_drives() {
+        loom::model(|| {
+            let driven = Driven::new();
+            let others = [(); 2].map(|()| {
+                let driven = driven.clone();
+                thread::spawn(move || driven.add_work())
+            });
+            for other in others {
+                other.join().unwrap();
+            }
+            assert_eq!(driven.seen.load(SeqCst), 2);
+        });
+    }
+
+    #[test]
+    fn a_run_without_a_notification_loses_none_either() {
+        loom::model(|| {
+            let driven = Driven::new();
+            let other = thread::spawn({
+                let driven = driven.clone();
+                move || driven.add_work()
+            });
+            driven.run();
+            other.join().unwrap();
+            assert_eq!(driven.seen.load(SeqCst), 1);
+        });
+    }
+}

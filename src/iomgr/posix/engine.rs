@@ -103,7 +103,7 @@ fn describe(name: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("the polling engine {name} cannot start: {error}"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(turnstile_loom)))]
 mod tests {
     use super::select;
 

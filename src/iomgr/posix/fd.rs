@@ -104,7 +104,10 @@ impl Fd {
     }
 
     /// The same for an error event.
-    #[cfg_attr(not(test), expect(dead_code, reason = "error-queue users come with their issue"))]
+    #[cfg_attr(
+        any(not(test), turnstile_loom),
+        expect(dead_code, reason = "error-queue users come with their issue")
+    )]
     pub(crate) fn notify_on_error(&self, waker: &Waker) -> Poll<io::Result<()>> {
         self.cells.error.arm(waker)
     }
@@ -127,7 +130,10 @@ impl Fd {
     }
 
     /// Takes the fd out of the engine and hands it back, open.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a DNS library's fds need it"))]
+    #[cfg_attr(
+        any(not(test), turnstile_loom),
+        expect(dead_code, reason = "a DNS library's fds need it")
+    )]
     pub(crate) fn orphan(mut self) -> OwnedFd {
         self.detach().expect("only drop and orphan take the fd, and both consume it")
     }

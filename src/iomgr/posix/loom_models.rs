@@ -1,1 +1,257 @@
+//! Models of the turnstile, and of the way in which a sleeping poller is interrupted.
 
+use super::engine::{Key, PollingEngine};
+use super::manager::Iomgr;
+use super::sys::Readiness;
+use super::turnstile::{Pollset, Turnstile};
+use crate::iomgr::deadline::Deadline;
+use crate::iomgr::exec_ctx::{ExecCtx, Run};
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
+use crate::testing::CountingWaker;
+use loom::thread;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize as StdAtomicUsize;
+use std::time::{Duration, Instant};
+
+/// An engine without fds, in which a wait ends only by a wake.
+#[derive(Default)]
+struct Sleeper {
+    is_woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl PollingEngine for Sleeper {
+    fn name(&self) -> &'static str {
+        "sleeper"
+    }
+
+    fn add(&self, _fd: BorrowedFd<'_>, _key: Key) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn delete(&self, _fd: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait(
+        &self,
+        timeout: Option<Duration>,
+        _on_event: &mut dyn FnMut(Key, Readiness),
+    ) -> io::Result<()> {
+        let mut is_woken = self.is_woken.lock();
+        while !*is_woken && timeout != Some(Duration::ZERO) {
+            is_woken = self.changed.wait_until(is_woken, None);
+        }
+        *is_woken = false;
+        Ok(())
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        *self.is_woken.lock() = true;
+        self.changed.notify_one();
+        Ok(())
+    }
+}
+
+/// A manager for one run of a model.
+pub(crate) fn iomgr() -> Arc<Iomgr> {
+    Iomgr::new(Box::new(Sleeper::default()))
+}
+
+/// Counts, outside of loom's sight, that at most one thread at a time is in a stretch of code.
+#[derive(Default)]
+struct Alone(StdAtomicUsize);
+
+impl Alone {
+    fn pass(&self) {
+        assert_eq!(self.0.fetch_add(1, Ordering::SeqCst), 0, "two at a time");
+        thread::yield_now();
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Each thread waits until it is the poller, and leaves. If the role were lost, one would wait for
+/// ever, which loom reports as a deadlock.
+fn everybody_becomes_the_poller(pollsets: &[Arc<Pollset>]) {
+    let turnstile = Arc::new(Turnstile::new(1, || 0));
+    let alone = Arc::new(Alone::default());
+    let pass = |turnstile: &Turnstile, pollset: &Arc<Pollset>, alone: &Alone| {
+        let seat = turnstile.enter(pollset, None, || true).expect("nobody kicks");
+        alone.pass();
+        drop(seat);
+    };
+    let others: Vec<_> = pollsets[1..]
+        .iter()
+        .map(|pollset| {
+            let (turnstile, pollset, alone) = (turnstile.clone(), pollset.clone(), alone.clone());
+            thread::spawn(move || pass(&turnstile, &pollset, &alone))
+        })
+        .collect();
+    pass(&turnstile, &pollsets[0], &alone);
+    for other in others {
+        other.join().unwrap();
+    }
+}
+
+#[test]
+fn the_role_goes_to_a_waiter_of_the_same_pollset() {
+    loom::model(|| {
+        let pollset = Pollset::new();
+        everybody_becomes_the_poller(&[pollset.clone(), pollset]);
+    });
+}
+
+#[test]
+fn the_role_goes_to_a_waiter_of_another_pollset() {
+    loom::model(|| everybody_becomes_the_poller(&[Pollset::new(), Pollset::new()]));
+}
+
+#[test]
+fn the_role_goes_round_among_three_threads() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let pollset = Pollset::new();
+        everybody_becomes_the_poller(&[pollset.clone(), pollset, Pollset::new()]);
+    });
+}
+
+/// grpc#12413.
+#[test]
+fn a_kicked_waiter_does_not_take_the_role_with_it() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let turnstile = Arc::new(Turnstile::new(1, || 0));
+        let (kicked, other) = (Pollset::new(), Pollset::new());
+        let waiter = thread::spawn({
+            let (turnstile, kicked) = (turnstile.clone(), kicked.clone());
+            move || drop(turnstile.enter(&kicked, None, || true))
+        });
+        let poller = thread::spawn({
+            let (turnstile, other) = (turnstile.clone(), other.clone());
+            move || assert!(turnstile.enter(&other, None, || true).is_some())
+        });
+        let _ = kicked.kick();
+        waiter.join().unwrap();
+        poller.join().unwrap();
+        assert!(turnstile.enter(&other, None, || true).is_some(), "the role was lost");
+    });
+}
+
+#[test]
+fn a_kick_is_noticed_by_the_poller_or_by_the_next_to_come() {
+    loom::model(|| {
+        let (iomgr, pollset) = (iomgr(), Pollset::new());
+        let worker = thread::spawn({
+            let (iomgr, pollset) = (iomgr.clone(), pollset.clone());
+            move || iomgr.work(&pollset, Deadline::NONE, || true)
+        });
+        iomgr.kick(&pollset);
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn two_kicks_send_two_workers_home() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let (iomgr, pollset) = (iomgr(), Pollset::new());
+        let is_done = Arc::new(AtomicBool::new(false));
+        let worker = || {
+            let (iomgr, pollset, is_done) = (iomgr.clone(), pollset.clone(), is_done.clone());
+            thread::spawn(move || {
+                // As a queue does: what the kick is for is looked at under the pollset's lock.
+                iomgr.work(&pollset, Deadline::NONE, || !is_done.load(Ordering::SeqCst));
+            })
+        };
+        let workers = [worker(), worker()];
+        is_done.store(true, Ordering::SeqCst);
+        iomgr.kick(&pollset);
+        iomgr.kick(&pollset);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_kick_of_all_reaches_the_poller_and_the_waiter() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let (iomgr, pollset) = (iomgr(), Pollset::new());
+        let is_done = Arc::new(AtomicBool::new(false));
+        let worker = || {
+            let (iomgr, pollset, is_done) = (iomgr.clone(), pollset.clone(), is_done.clone());
+            thread::spawn(move || {
+                iomgr.work(&pollset, Deadline::NONE, || !is_done.load(Ordering::SeqCst));
+            })
+        };
+        let workers = [worker(), worker()];
+        is_done.store(true, Ordering::SeqCst);
+        iomgr.kick_all(&pollset);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_sends_the_worker_home_and_says_so_once() {
+    loom::model(|| {
+        let (iomgr, pollset, done) = (iomgr(), Pollset::new(), CountingWaker::new());
+        let worker = thread::spawn({
+            let (iomgr, pollset) = (iomgr.clone(), pollset.clone());
+            move || iomgr.work(&pollset, Deadline::NONE, || true)
+        });
+        iomgr.shutdown_pollset(&pollset, &done.waker());
+        worker.join().unwrap();
+        assert_eq!(done.count(), 1);
+    });
+}
+
+/// A closure that says that it ran.
+struct Flag(StdAtomicUsize);
+
+impl Run for Flag {
+    fn run(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A thread works until the closure has run, while the other schedules it.
+fn the_poller_runs(schedule: impl FnOnce(&Iomgr, Arc<dyn Run>)) {
+    let (iomgr, flag) = (iomgr(), Arc::new(Flag(StdAtomicUsize::new(0))));
+    let worker = thread::spawn({
+        let (iomgr, flag) = (iomgr.clone(), flag.clone());
+        move || {
+            let (pollset, context) = (Pollset::new(), ExecCtx::enter());
+            while flag.0.load(Ordering::SeqCst) == 0 {
+                iomgr.work(&pollset, Deadline::NONE, || true);
+                context.flush();
+            }
+        }
+    });
+    schedule(&iomgr, flag.clone());
+    worker.join().unwrap();
+    assert_eq!(flag.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_closure_from_outside_wakes_the_poller() {
+    loom::model(|| the_poller_runs(|iomgr, closure| iomgr.submit(closure)));
+}
+
+#[test]
+fn an_earlier_timer_wakes_the_poller() {
+    let past = Instant::now();
+    loom::model(move || {
+        the_poller_runs(|iomgr, closure| {
+            iomgr.timer_init(past, closure);
+        });
+    });
+}

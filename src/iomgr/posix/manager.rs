@@ -50,6 +50,9 @@ impl Iomgr {
     /// A manager around an engine.
     pub(crate) fn new(engine: Box<dyn PollingEngine>) -> Arc<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        // A model must run the same way every time, whatever core it is on.
+        #[cfg(turnstile_loom)]
+        let cores = cores.min(1);
         Arc::new(Self {
             engine,
             turnstile: Turnstile::new(cores, sys::current_cpu),
@@ -96,7 +99,8 @@ impl Iomgr {
     /// Waits for events as the poller.
     fn poll(&self, seat: &Seat<'_>, deadline: Deadline) {
         loop {
-            self.asleep.store(true, SeqCst);
+            // Swaps rather than stores, since loom orders only these with the other side's swap.
+            self.asleep.swap(true, SeqCst);
             let timeout = if seat.is_kicked() || !self.inbox.lock().is_empty() {
                 Some(Duration::ZERO)
             } else {
@@ -124,7 +128,7 @@ impl Iomgr {
         let result = self.engine.wait(timeout, &mut |key, readiness| {
             self.fds.on_event(key, readiness, &mut fired);
         });
-        self.asleep.store(false, SeqCst);
+        self.asleep.swap(false, SeqCst);
         match result {
             // A signal: the loop goes on with what is left of the time (grpc#28037).
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

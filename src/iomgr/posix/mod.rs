@@ -18,5 +18,7 @@ pub(crate) use manager::Iomgr;
 pub(crate) use tcp_listener::{AcceptHandler, TcpListener};
 pub(crate) use turnstile::Pollset;
 
-#[cfg(turnstile_loom)]
-mod loom_models;
+#[cfg(all(test, turnstile_loom))]
+pub(crate) mod loom_models;
+#[cfg(all(test, not(turnstile_loom)))]
+pub(crate) mod tests;

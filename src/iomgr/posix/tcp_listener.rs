@@ -100,8 +100,9 @@ impl TcpListener {
             self.iomgr.timer_cancel(timer);
         }
         if let Some(fd) = fd {
-            drop(fd);
+            // In this order, since a closed path may be another server's the next moment.
             self.address.clean_up();
+            drop(fd);
         }
     }
 

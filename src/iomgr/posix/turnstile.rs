@@ -22,6 +22,7 @@
 use crate::sync::{
     AtomicBool, AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering::SeqCst,
 };
+#[cfg(not(turnstile_loom))]
 use std::cell::RefCell;
 use std::mem;
 use std::sync::Arc;
@@ -45,6 +46,18 @@ struct Worker {
 impl Worker {
     fn new() -> Self {
         Self { state: AtomicU8::new(0), changed: Condvar::new() }
+    }
+
+    /// This thread's worker, fresh again.
+    fn of_this_thread() -> Arc<Self> {
+        #[cfg(not(turnstile_loom))]
+        let spare = SPARE_WORKER.take();
+        // A model's objects must not outlive one run of it.
+        #[cfg(turnstile_loom)]
+        let spare: Option<Arc<Self>> = None;
+        let worker = spare.unwrap_or_else(|| Arc::new(Self::new()));
+        worker.state.store(0, SeqCst);
+        worker
     }
 
     fn is_waiting(&self) -> bool {
@@ -71,6 +84,7 @@ impl Worker {
     }
 }
 
+#[cfg(not(turnstile_loom))]
 thread_local! {
     /// The worker of this thread while it is not in use, so that a wait allocates nothing.
     static SPARE_WORKER: RefCell<Option<Arc<Worker>>> = const { RefCell::new(None) };
@@ -134,7 +148,11 @@ pub(crate) enum Kicked {
 
 impl Pollset {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), present: AtomicUsize::new(0) })
+        let present = AtomicUsize::new(0);
+        // loom takes an initial value for older than sequential consistency, unlike C++ and Rust.
+        #[cfg(turnstile_loom)]
+        present.store(0, SeqCst);
+        Arc::new(Self { state: Mutex::default(), present })
     }
 
     /// Whether a thread is inside, or about to look whether there is work for it.
@@ -211,9 +229,13 @@ pub(crate) struct Turnstile {
 impl Turnstile {
     /// A turnstile with one neighbourhood for each of `cores`.
     pub(crate) fn new(cores: usize, core: fn() -> usize) -> Self {
+        let waiting = AtomicUsize::new(0);
+        // As in `Pollset::new`.
+        #[cfg(turnstile_loom)]
+        waiting.store(0, SeqCst);
         Self {
             has_poller: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
+            waiting,
             neighbourhoods: (0..cores.max(1)).map(|_| Mutex::default()).collect(),
             core,
         }
@@ -235,8 +257,7 @@ impl Turnstile {
             pollset.present.fetch_sub(1, SeqCst);
             return None;
         }
-        let worker = SPARE_WORKER.take().unwrap_or_else(|| Arc::new(Worker::new()));
-        worker.state.store(0, SeqCst);
+        let worker = Worker::of_this_thread();
         state.workers.push(worker.clone());
         if self.claim() {
             worker.set(POLLS);
@@ -295,7 +316,7 @@ impl Turnstile {
             match state.waiting() {
                 Some(heir) => heir.set_and_wake(POLLS),
                 None => {
-                    self.has_poller.store(false, SeqCst);
+                    self.has_poller.swap(false, SeqCst);
                     is_vacant = true;
                 }
             }
@@ -358,6 +379,7 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.turnstile.leave(self.pollset, &self.worker);
+        #[cfg(not(turnstile_loom))]
         let _ = SPARE_WORKER.try_with(|spare| spare.replace(Some(self.worker.clone())));
     }
 }

@@ -360,6 +360,10 @@ struct CloseOnPanic<'a>(&'a ServerTransport);
 
 impl Drop for CloseOnPanic<'_> {
     fn drop(&mut self) {
+        tracing::error!(peer = %self.0.peer, "a connection's turn panicked; it is closed");
+        let driver = &mut *self.0.driver.lock();
+        self.0.clear_timer(driver);
+        driver.phase = Phase::Closed;
         self.0.close();
     }
 }

@@ -1,0 +1,41 @@
+//! Tests of the I/O manager over the real engine: one for each fault known from the field.
+
+mod fds;
+mod pollers;
+mod streams;
+
+use super::epoll1::Epoll1;
+use super::manager::Iomgr;
+use super::turnstile::Pollset;
+use crate::iomgr::deadline::Deadline;
+use crate::iomgr::exec_ctx::{ExecCtx, Run};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+/// Long enough that only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A manager that no other test uses.
+pub(crate) fn iomgr() -> Arc<Iomgr> {
+    Iomgr::new(Box::new(Epoll1::new().expect("epoll works here")))
+}
+
+/// A closure that says that it ran.
+struct Says(Sender<()>);
+
+impl Run for Says {
+    fn run(self: Arc<Self>) {
+        let _ = self.0.send(());
+    }
+}
+
+/// Works `pollset` until `is_done`; a hang fails the test.
+fn work_until(iomgr: &Iomgr, pollset: &Arc<Pollset>, mut is_done: impl FnMut() -> bool) {
+    let (context, deadline) = (ExecCtx::enter(), Deadline::after(PATIENCE));
+    while !is_done() {
+        assert!(!deadline.has_passed(), "nothing happened");
+        iomgr.work(pollset, deadline, || true);
+        context.flush();
+    }
+}
