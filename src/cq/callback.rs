@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 /// A queue that calls a function with each event.
 ///
-/// The function runs on the thread that finds the event, which is any thread that waits on any
-/// queue of the process, with no lock held. So it must not block: it would keep that thread from
-/// everything else it finds. A panic in it is caught and logged; the event counts as handled.
+/// The function runs on the thread that finds the event: any thread that waits on any queue of the
+/// process, or that starts, cancels or drops something of this crate's and so ends an operation.
+/// None of the crate's locks is held, but the application's may be: do not take one that is held
+/// while calling the crate. Nor may it block: it would keep that thread from everything else it
+/// finds. A panic in it is caught and logged; the event counts as handled.
 ///
 /// Threads are needed here as everywhere: [`work`](Self::work) lends it one.
 ///

@@ -11,7 +11,7 @@
 
 use crate::sync::{
     AtomicU8,
-    Ordering::{AcqRel, Acquire, Release},
+    Ordering::{AcqRel, Acquire},
 };
 
 const IDLE: u8 = 0;
@@ -72,7 +72,7 @@ impl Turn {
 
     /// Ends all turns.
     pub(crate) fn close(&self) {
-        self.0.store(CLOSED, Release);
+        self.update(|_| CLOSED);
     }
 
     fn update(&self, next: impl Fn(u8) -> u8) -> u8 {
