@@ -9,10 +9,10 @@ use super::batch::{Batch, OpKind, StartError, StartErrorCause};
 use super::event::BatchOutcome;
 use super::few::Few;
 use crate::cq::{self, PendingOp};
-use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, TimerId};
+use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, Scheduled, TimerId};
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::Mutex;
 use crate::transport::{Head, Message, Stream};
 use bytes::Bytes;
 use std::fmt;
@@ -25,8 +25,7 @@ pub(crate) struct CallCore {
     head: Head,
     deadline: Option<Instant>,
     iomgr: Arc<Iomgr>,
-    /// Set while it is on a list of closures to run.
-    is_scheduled: AtomicBool,
+    scheduled: Scheduled,
     state: Mutex<State>,
 }
 
@@ -282,7 +281,7 @@ impl CallCore {
             head,
             deadline,
             iomgr,
-            is_scheduled: AtomicBool::new(false),
+            scheduled: Scheduled::default(),
             state: Mutex::new(State {
                 stream: Some(stream),
                 is_cancelled: false,
@@ -463,7 +462,7 @@ impl State {
 
 impl Run for CallCore {
     fn run(self: Arc<Self>) {
-        self.is_scheduled.store(false, Ordering::Release);
+        self.scheduled.clear();
         let has_expired = self.has_expired();
         self.with_state(|state, context, done| {
             state.take_in(context);
@@ -484,7 +483,7 @@ impl Wake for CallCore {
 
     /// Only enqueues: h2 calls it under its locks.
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_scheduled.swap(true, Ordering::AcqRel) {
+        if self.scheduled.claim() {
             self.iomgr.submit(self.clone());
         }
     }

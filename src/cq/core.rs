@@ -2,8 +2,8 @@
 //! for a thread.
 
 use super::Event;
-use crate::iomgr::{Iomgr, Pollset, Run, attends};
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
+use crate::iomgr::{Iomgr, Pollset, Run, Scheduled, attends};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,7 +36,7 @@ enum Consumer<T, O> {
     /// The thread in `pluck` that waits for this tag: only it knows.
     ItsPlucker,
     /// A function, run by whichever thread finds the event.
-    Callback { call: Callback<T, O>, is_scheduled: AtomicBool },
+    Callback { call: Callback<T, O>, scheduled: Scheduled },
 }
 
 pub(crate) type Callback<T, O> = Box<dyn Fn(Event<T, O>) + Send + Sync>;
@@ -107,7 +107,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
     }
 
     pub(super) fn for_callback(iomgr: Arc<Iomgr>, call: Callback<T, O>) -> Arc<Self> {
-        Self::new(iomgr, Consumer::Callback { call, is_scheduled: AtomicBool::new(false) })
+        Self::new(iomgr, Consumer::Callback { call, scheduled: Scheduled::default() })
     }
 
     fn new(iomgr: Arc<Iomgr>, consumer: Consumer<T, O>) -> Arc<Self> {
@@ -277,8 +277,8 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
                     self.iomgr.kick_all(&self.pollset);
                 }
             }
-            Consumer::Callback { is_scheduled, .. } => {
-                let is_first = !is_scheduled.swap(true, Ordering::AcqRel);
+            Consumer::Callback { scheduled, .. } => {
+                let is_first = scheduled.claim();
                 if let Some(this) = self.this.upgrade().filter(|_| is_first) {
                     self.iomgr.submit(this);
                 }
@@ -302,8 +302,8 @@ impl<T: Send + 'static, O: Default + Send + 'static> Complete<O> for Core<T, O> 
 /// The callback queue's turn: hands every ready event to the function.
 impl<T: Send + 'static, O: Default + Send + 'static> Run for Core<T, O> {
     fn run(self: Arc<Self>) {
-        let Consumer::Callback { call, is_scheduled } = &self.consumer else { return };
-        is_scheduled.store(false, Ordering::Release);
+        let Consumer::Callback { call, scheduled } = &self.consumer else { return };
+        scheduled.clear();
         while let Some(event) = {
             let mut state = self.state.lock();
             state.ready.pop_front()

@@ -2,9 +2,10 @@
 //!
 //! Code that finds work while it holds locks only *schedules* it; the work runs at a flush, when
 //! the locks are gone. A thread collects closures while it is inside an [`ExecCtx`], which every
-//! public entry point of the crate opens. The one thread-local of the crate is here, because
-//! `Waker::wake` takes no parameter through which a list could be passed.
+//! public entry point that can schedule one opens. The list is a thread-local, because
+//! `Waker::wake` takes no parameter through which it could be passed.
 
+use crate::sync::{AtomicUsize, Ordering::SeqCst};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -57,6 +58,28 @@ pub(crate) fn schedule(closure: Arc<dyn Run>) -> Result<(), Arc<dyn Run>> {
         }
     });
     closure.map_or(Ok(()), Err)
+}
+
+/// Whether a closure is on a list already, and on whose.
+///
+/// A thread that has it on its list need not put it there again. Another thread must, since the
+/// first may be away for long: in the application, in the middle of a turn. What remains on the
+/// first one's list is a run too many, which every [`Run`] takes.
+#[derive(Debug, Default)]
+pub(crate) struct Scheduled(AtomicUsize);
+
+impl Scheduled {
+    /// Whether the caller must schedule the closure, which counts as scheduled from now on.
+    #[must_use]
+    pub(crate) fn claim(&self) -> bool {
+        let this_thread = THIS_THREAD.try_with(|list| std::ptr::from_ref(list).addr());
+        this_thread.map_or(true, |this_thread| self.0.swap(this_thread, SeqCst) != this_thread)
+    }
+
+    /// A run begins: what comes from now on wants another.
+    pub(crate) fn clear(&self) {
+        self.0.store(0, SeqCst);
+    }
 }
 
 /// Whether this thread is in [`ExecCtx::attend`] for the queue `id`.

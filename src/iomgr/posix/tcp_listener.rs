@@ -6,9 +6,9 @@ use super::manager::Iomgr;
 use super::sys::{self, Accepted, Listening, errno};
 use super::tcp_endpoint::TcpEndpoint;
 use crate::iomgr::endpoint::Endpoint;
-use crate::iomgr::exec_ctx::Run;
+use crate::iomgr::exec_ctx::{Run, Scheduled};
 use crate::iomgr::timers::TimerId;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::Mutex;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -33,8 +33,7 @@ pub(crate) struct TcpListener {
     iomgr: Arc<Iomgr>,
     address: ListenAddress,
     handler: Arc<dyn AcceptHandler>,
-    /// Set while it is on a list of closures to run.
-    is_scheduled: AtomicBool,
+    scheduled: Scheduled,
     /// Held for a run's accept calls; nothing else is locked under it but engine leaves.
     state: Mutex<State>,
 }
@@ -74,7 +73,7 @@ impl TcpListener {
         Ok(Arc::new(Self {
             address,
             handler,
-            is_scheduled: AtomicBool::new(false),
+            scheduled: Scheduled::default(),
             state: Mutex::new(State { fd: Some(Fd::new(iomgr, socket)?), resting: None }),
             iomgr: iomgr.clone(),
         }))
@@ -158,7 +157,7 @@ impl TcpListener {
 
 impl Run for TcpListener {
     fn run(self: Arc<Self>) {
-        self.is_scheduled.store(false, Ordering::Release);
+        self.scheduled.clear();
         let mut accepted = Vec::new();
         let pause = self.accept_some(&Waker::from(self.clone()), &mut accepted);
         for connection in accepted {
@@ -178,7 +177,7 @@ impl Wake for TcpListener {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_scheduled.swap(true, Ordering::AcqRel) {
+        if self.scheduled.claim() {
             self.iomgr.submit(self.clone());
         }
     }

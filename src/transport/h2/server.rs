@@ -4,7 +4,7 @@ use super::io::{BYTES_PER_TURN, Io, TurnBytes};
 use super::payload::Payload;
 use super::request::read_head;
 use super::stream::H2Stream;
-use crate::iomgr::{Endpoint, Iomgr, PeerAddress, Run, TimerId};
+use crate::iomgr::{Endpoint, Iomgr, PeerAddress, Run, Scheduled, TimerId};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::transport::turn::Turn;
 use crate::transport::{Acceptor, Transport};
@@ -94,6 +94,7 @@ pub(crate) struct ServerTransport {
     config: Arc<Config>,
     acceptor: Arc<dyn Acceptor>,
     iomgr: Arc<Iomgr>,
+    scheduled: Scheduled,
     turn: Turn,
     turn_bytes: TurnBytes,
     /// Locked by the thread that has the turn, for as long as it has it.
@@ -155,6 +156,7 @@ impl ServerTransport {
             config,
             acceptor,
             iomgr,
+            scheduled: Scheduled::default(),
             turn: Turn::new(),
             turn_bytes,
             driver: Mutex::new(Driver { phase: Phase::Handshake(handshake), timer: None }),
@@ -331,6 +333,7 @@ impl ServerTransport {
 
 impl Run for ServerTransport {
     fn run(self: Arc<Self>) {
+        self.scheduled.clear();
         if !self.turn.begin() {
             return;
         }
@@ -344,6 +347,8 @@ impl Run for ServerTransport {
                 }
                 Progress::TurnIsOver => {
                     self.turn.end_notified();
+                    // This thread's own wakes wait for that run, so that others get the thread.
+                    let _ = self.scheduled.claim();
                     self.iomgr.put_off(self.clone());
                     break;
                 }
@@ -375,7 +380,7 @@ impl Wake for ServerTransport {
 
     /// Only enqueues: h2 calls it under its locks.
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.turn.notify() {
+        if self.turn.notify() && self.scheduled.claim() {
             self.iomgr.submit(self.clone());
         }
     }
