@@ -7,9 +7,6 @@ mod builder;
 mod connections;
 mod methods;
 
-#[cfg(all(test, not(turnstile_loom)))]
-mod tests;
-
 pub use builder::Builder;
 pub use methods::Method;
 

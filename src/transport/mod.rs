@@ -7,6 +7,10 @@
 //! Two transports implement it: [`h2`] over a byte stream, and [`inproc`] within a process.
 
 pub(crate) mod h2;
+#[cfg_attr(
+    not(all(test, not(turnstile_loom))),
+    expect(dead_code, reason = "the channel within a process, which is for later, and tests use it")
+)]
 pub(crate) mod inproc;
 
 mod turn;

@@ -61,6 +61,11 @@ const MAX_HEADER_BLOCK: u32 = 64 * 1024;
 /// at most, and the smallest that is not empty has 10 bytes with its header.
 const DATA_FRAME_BUDGET: usize = 2 * 256 * (BYTES_PER_TURN / 10);
 
+/// How many streams a client may reset before they are accepted, beyond which h2 ends the
+/// connection (CVE-2023-44487, "rapid reset"). h2 reads all that a turn brings before it gives the
+/// first stream, so its default of 20 would punish a client that cancels a few calls at once.
+const MAX_RESET_BEFORE_ACCEPT: usize = 1000;
+
 /// How long the last GOAWAY of a connection may take to leave.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -76,6 +81,7 @@ impl Config {
             .max_frame_size(self.max_frame_size)
             .max_header_list_size(MAX_HEADER_BLOCK)
             .max_send_buffer_size(SEND_BUFFER)
+            .max_pending_accept_reset_streams(MAX_RESET_BEFORE_ACCEPT)
             .data_frame_budget(DATA_FRAME_BUDGET);
         if let Some(max) = self.max_concurrent_streams {
             builder.max_concurrent_streams(max);

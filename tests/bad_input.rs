@@ -1,0 +1,312 @@
+//! Bad input, sent as raw frames: each ends in the answer that names its cause, and the server
+//! goes on serving the others.
+
+mod raw;
+mod support;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use raw::client::Client;
+use raw::frame::{self, Frame};
+use raw::request::{COUNT, HOLD, Request, SAY_HELLO, message, prefixed};
+use raw::server::TestServer;
+use turnstile::Server;
+
+const GRPC: &str = "application/grpc";
+const INVALID_ARGUMENT: u32 = 3;
+const DEADLINE_EXCEEDED: u32 = 4;
+const RESOURCE_EXHAUSTED: u32 = 8;
+const UNIMPLEMENTED: u32 = 12;
+const INTERNAL: u32 = 13;
+
+/// A request, and the `:status`, the `grpc-status` and parts of the `grpc-message` it ends with.
+type Row = (&'static str, Request, (&'static str, u32, &'static [&'static str]));
+
+fn hello() -> Request {
+    Request::hello("you")
+}
+
+fn timeout(value: &str) -> Request {
+    hello().with("grpc-timeout", value)
+}
+
+fn content_type(value: &str) -> Request {
+    hello().with("content-type", value)
+}
+
+fn body(body: Vec<u8>) -> Request {
+    Request::of(SAY_HELLO).body(body)
+}
+
+fn rows() -> Vec<Row> {
+    vec![
+        ("content-type +proto", content_type("application/grpc+proto"), ("200", 0, &[])),
+        ("content-type ;x", content_type("application/grpc;x"), ("200", 0, &[])),
+        (
+            "another content-type",
+            content_type("image/jpeg"),
+            ("415", INVALID_ARGUMENT, &["image/jpeg", GRPC]),
+        ),
+        (
+            "content-type grpcx",
+            content_type("application/grpcx"),
+            ("415", INVALID_ARGUMENT, &["application/grpcx"]),
+        ),
+        (
+            "no content-type",
+            hello().without("content-type"),
+            ("415", INVALID_ARGUMENT, &["no content-type"]),
+        ),
+        ("no te", hello().without("te"), ("200", INTERNAL, &["te: trailers"])),
+        ("GET", Request::of(SAY_HELLO).with(":method", "GET"), ("405", INTERNAL, &["POST", "GET"])),
+        ("unknown method", hello().with(":path", "/a.B/C"), ("200", UNIMPLEMENTED, &["/a.B/C"])),
+        (
+            "path without a second part",
+            hello().with(":path", "/nothing"),
+            ("200", UNIMPLEMENTED, &["/nothing"]),
+        ),
+        ("timeout without a unit", timeout("5"), ("200", INTERNAL, &["grpc-timeout", "\"5\""])),
+        ("timeout in words", timeout("abc"), ("200", INTERNAL, &["grpc-timeout", "\"abc\""])),
+        ("negative timeout", timeout("-1S"), ("200", INTERNAL, &["grpc-timeout", "\"-1S\""])),
+        ("unknown unit", timeout("1x"), ("200", INTERNAL, &["grpc-timeout", "\"1x\""])),
+        ("nine digits", timeout("123456789S"), ("200", INTERNAL, &["grpc-timeout", "123456789S"])),
+        (
+            "no time at all",
+            Request::of(HOLD).with("grpc-timeout", "0n"),
+            ("200", DEADLINE_EXCEEDED, &["deadline"]),
+        ),
+        (
+            "a handler that never answers",
+            Request::of(HOLD).with("grpc-timeout", "200m"),
+            ("200", DEADLINE_EXCEEDED, &["deadline"]),
+        ),
+        (
+            "message over the limit",
+            body(prefixed(0, 5 << 20, &[0; 20_000])),
+            ("200", RESOURCE_EXHAUSTED, &["5242880", "4194304"]),
+        ),
+        (
+            "4 GiB announced",
+            body(prefixed(0, u32::MAX as usize, &[])).open(),
+            ("200", RESOURCE_EXHAUSTED, &["4294967295", "4194304"]),
+        ),
+        ("truncated message", body(prefixed(0, 10, b"abc")), ("200", INTERNAL, &["8 of 15 bytes"])),
+        ("truncated prefix", body(vec![0, 0]), ("200", INTERNAL, &["2 of 5 bytes"])),
+        ("flag 2", body(prefixed(2, 3, b"abc")), ("200", INTERNAL, &["compressed flag 2"])),
+        (
+            "flag 1 without encoding",
+            body(prefixed(1, 3, b"abc")),
+            ("200", INTERNAL, &["compressed flag", "grpc-encoding"]),
+        ),
+        (
+            "unknown encoding",
+            hello().with("grpc-encoding", "foo"),
+            ("200", UNIMPLEMENTED, &["\"foo\"", "identity"]),
+        ),
+        (
+            "gzip",
+            hello().with("grpc-encoding", "gzip"),
+            ("200", UNIMPLEMENTED, &["\"gzip\"", "identity"]),
+        ),
+        ("bad protobuf", body(message(&[0xff; 4])), ("200", INTERNAL, &["cannot be read"])),
+        ("no message", body(Vec::new()), ("200", UNIMPLEMENTED, &["one message"])),
+        (
+            "header of 20 KiB",
+            hello().with("x", vec![b'a'; 20 << 10]),
+            ("200", RESOURCE_EXHAUSTED, &["metadata", "16384"]),
+        ),
+    ]
+}
+
+#[test]
+fn each_bad_request_gets_the_answer_that_names_its_cause() {
+    let server = TestServer::start();
+    let mut bystander = Client::connect(server.address());
+    bystander.greet();
+    // The listener, and both ends of the bystander's connection.
+    server.wait_for_sockets(3);
+    for (name, request, (http, code, parts)) in rows() {
+        let mut client = Client::connect(server.address());
+        let answer = client.call(&request);
+        assert_eq!((answer.http(), answer.code()), (http, code), "{name}: {answer:?}");
+        for part in parts {
+            assert!(answer.message().contains(part), "{name}: no {part:?} in {answer:?}");
+        }
+        assert_eq!(answer.is_trailers_only(), code != 0, "{name}: {answer:?}");
+        let encodings = answer.header("grpc-accept-encoding");
+        let is_about_encoding = parts.contains(&"identity");
+        assert_eq!(encodings, is_about_encoding.then_some("identity"), "{name}");
+        client.greet();
+        bystander.greet();
+        drop(client);
+        server.wait_for_sockets(3);
+    }
+    drop(bystander);
+    server.stop();
+}
+
+/// What is no HTTP/2 ends with the connection.
+#[test]
+fn what_is_no_preface_closes_the_connection() {
+    let server = TestServer::start();
+    let mut bystander = Client::connect(server.address());
+    for bytes in [&b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"[..], &[0xa5; 64]] {
+        let mut client = Client::silent(server.address());
+        client.send_bytes(bytes);
+        let frames = client.rest();
+        assert!(frames.iter().all(|it| it.kind != frame::HEADERS), "{frames:?}");
+        bystander.greet();
+    }
+    drop(bystander);
+    server.stop();
+}
+
+#[test]
+fn only_a_preface_must_come_within_the_handshake_timeout() {
+    let server = TestServer::with(|builder| {
+        builder.handshake_timeout(Duration::from_millis(100));
+    });
+    let mut silent_after_preface = Client::connect(server.address());
+    let mut half = Client::silent(server.address());
+    half.send_bytes(&frame::PREFACE[..12]);
+    let mut nothing = Client::silent(server.address());
+    half.rest();
+    nothing.rest();
+    // It has been silent for longer than those two were.
+    silent_after_preface.greet();
+    drop((silent_after_preface, half, nothing));
+    server.stop();
+}
+
+#[test]
+fn a_header_block_of_100_kib_ends_its_stream_and_not_the_server() {
+    let server = TestServer::start();
+    let mut bystander = Client::connect(server.address());
+    let mut client = Client::connect(server.address());
+    let answer = client.call(&hello().with("x", vec![b'a'; 100 << 10]));
+    assert_eq!(answer.http(), "431", "{answer:?}");
+    client.greet();
+    bystander.greet();
+    drop((client, bystander));
+    server.stop();
+}
+
+#[test]
+fn bursts_of_tiny_data_frames_arrive_whole() {
+    let server = TestServer::start();
+    for count in [5_000, 100_000] {
+        let mut client = Client::connect(server.address());
+        let stream = client.request(&Request::of(COUNT).open());
+        let one = Frame::data(stream, message(b"x"), false).to_bytes();
+        let mut burst = one.repeat(count);
+        burst.extend(Frame::data(stream, [], true).to_bytes());
+        client.send_bytes(&burst);
+        let answer = client.answer(stream);
+        assert_eq!(answer.reply(), format!("{count} messages, {count} bytes"));
+        client.greet();
+    }
+    server.stop();
+}
+
+/// h2 closes a connection with its 101st empty DATA frame.
+#[test]
+fn too_many_empty_data_frames_end_their_connection_only() {
+    let server = TestServer::start();
+    let mut bystander = Client::connect(server.address());
+    let mut client = Client::connect(server.address());
+    let stream = client.request(&Request::of(COUNT).open());
+    client.send_bytes(&Frame::data(stream, [], false).to_bytes().repeat(200));
+    let answer = client.answer(stream);
+    let code = answer.goaway.as_ref().map(|(code, _)| *code);
+    assert_eq!(code, Some(frame::ENHANCE_YOUR_CALM), "{answer:?}");
+    bystander.greet();
+    drop((client, bystander));
+    server.stop();
+}
+
+#[test]
+fn rapid_resets_end_their_connection_and_not_the_server() {
+    let server = TestServer::start();
+    let mut bystander = Client::connect(server.address());
+    let mut client = Client::connect(server.address());
+    let mut burst = Vec::new();
+    for _ in 0..1000 {
+        let stream = client.new_stream();
+        burst.extend(frame::to_bytes(&Request::of(HOLD).open().to_frames(stream)));
+        burst.extend(Frame::reset(stream, frame::CANCEL).to_bytes());
+    }
+    burst.extend(Frame::ping([0; 8]).to_bytes());
+    // The server may close the connection before it has read all; then its GOAWAY may be lost.
+    if client.try_send_bytes(&burst).is_ok() {
+        while let Some(frame) = client.next_frame() {
+            match frame.kind {
+                frame::PING => break,
+                frame::GOAWAY => assert_eq!(frame.number(4), frame::ENHANCE_YOUR_CALM, "{frame:?}"),
+                _ => {}
+            }
+        }
+    }
+    bystander.greet();
+    drop((client, bystander));
+    server.stop();
+}
+
+#[test]
+fn every_ping_and_every_settings_is_acknowledged() {
+    const COUNT: usize = 1000;
+    let server = TestServer::start();
+    let mut client = Client::connect(server.address());
+    client.ping();
+    client.send_bytes(&Frame::settings(&[]).to_bytes().repeat(COUNT));
+    for _ in 0..COUNT {
+        assert!(client.expect(frame::SETTINGS).has(frame::ACK));
+    }
+    client.greet();
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn a_reply_waits_for_the_clients_window_and_can_be_cancelled_meanwhile() {
+    let server = TestServer::start();
+    let mut client = Client::connect_with(server.address(), &[(frame::INITIAL_WINDOW_SIZE, 0)]);
+    let stream = client.request(&hello());
+    client.expect(frame::HEADERS);
+    let meanwhile = client.ping();
+    assert!(meanwhile.iter().all(|it| it.kind != frame::DATA), "{meanwhile:?}");
+    client.send(&Frame::window_update(stream, 1000));
+    assert!(!client.expect(frame::DATA).payload.is_empty());
+    client.expect(frame::HEADERS);
+
+    let stream = client.request(&Request::of(HOLD));
+    server.answer_held_call(1 << 20);
+    client.expect(frame::HEADERS);
+    client.send(&Frame::reset(stream, frame::CANCEL));
+    server.wait_for("the send's failure", |state| state.failed_sends == 1);
+    server.wait_for("the call's close", |state| state.cancelled == 1);
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn an_address_in_use_is_named_in_the_error() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = Server::builder().bind(&address).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&address), "{error}");
+}
+
+#[test]
+fn an_address_that_cannot_be_read_is_an_error_with_the_forms_that_can() {
+    for text in ["", "nonsense", "127.0.0.1:99999", "unix:", "[::1:80"] {
+        let error = Server::builder().bind(text).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{text:?}");
+        let message = error.to_string();
+        assert!(
+            message.contains(&format!("{text:?}")) && message.contains("host:port"),
+            "{message}"
+        );
+    }
+}
