@@ -1,0 +1,227 @@
+//! The server for a longer time and with more calls than any other test: nothing may be lost, and
+//! nothing may grow.
+//!
+//! `TURNSTILE_SOAK_SECONDS` says for how long (5 if not given), and `TURNSTILE_SOAK_SEED` with
+//! which random numbers:
+//!
+//! ```text
+//! TURNSTILE_SOAK_SECONDS=60 cargo test --release --test soak -- --nocapture
+//! ```
+//!
+//! The clients are h2's, on a tokio runtime of one thread, which belongs to the tests: the library
+//! has no runtime.
+
+#![expect(clippy::print_stdout, reason = "the counts of a run are worth a look")]
+
+mod soak {
+    pub(crate) mod burst;
+    pub(crate) mod client;
+    pub(crate) mod ledger;
+    pub(crate) mod load;
+    pub(crate) mod process;
+    pub(crate) mod random;
+    pub(crate) mod service;
+    pub(crate) mod tags;
+}
+
+use soak::burst::{self, Direction, Framing, Reader};
+use soak::load::{Load, Shape};
+use soak::process::{alone, descriptors, resident_kib, threads};
+use soak::service::Running;
+use std::env;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use turnstile::CompletionQueue;
+
+/// How long anything may take that is not made to take long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Every so often the process is looked at.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+const SHAPE: Shape = Shape { connections: 10, calls: 1000, seed: 0x7u64, drops_once_in: 5000 };
+
+/// The tests take turns, so that none measures another's load.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A test that failed has not harmed the others.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let Ok(value) = env::var(variable) else { return default };
+    value.parse().unwrap_or_else(|_| panic!("{variable} is {value:?}, and no number"))
+}
+
+/// A load on a thread of its own.
+struct Client {
+    load: Arc<Load>,
+    /// Speaks when all calls have ended. The connections are still open then.
+    calls_ended: Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Client {
+    fn start(running: &Running, shape: Shape) -> Self {
+        let load = Load::new(running.service.address(), shape, running.service.ledger.clone());
+        let (sender, calls_ended) = channel();
+        let run = {
+            let load = load.clone();
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime").block_on(async {
+                    load.run().await;
+                    sender.send(()).expect("the test waits for this");
+                    load.wait_for_close().await;
+                });
+            }
+        };
+        let thread = std::thread::Builder::new().name("client".into()).spawn(run);
+        Self { load, calls_ended, thread: thread.expect("a thread starts") }
+    }
+
+    /// Keeps the load up for so long, and calls `look` every so often.
+    fn watch(&self, duration: Duration, mut look: impl FnMut()) {
+        let end = Instant::now() + duration;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            match self.calls_ended.recv_timeout(left.min(SAMPLE)) {
+                Err(RecvTimeoutError::Timeout) => look(),
+                ended => panic!("the load has ended early: {ended:?}"),
+            }
+        }
+    }
+
+    /// Ends the load, then the server, and checks that both have all they had begun.
+    fn stop(self, running: Running) {
+        self.load.stop();
+        let ended = self.calls_ended.recv_timeout(2 * PATIENCE);
+        assert!(ended.is_ok(), "the load's calls do not end");
+        let service = running.service.clone();
+        // The connections are open, so that no call ends by their close.
+        let none_left = service.wait_for_no_calls(PATIENCE);
+        service.shut_down();
+        if !none_left {
+            service.abort();
+        }
+        running.join(PATIENCE);
+        self.thread.join().expect("the client has panicked");
+        service.ledger.assert_no_faults();
+        assert!(none_left, "calls that have ended at the client live on in the server");
+        service.tags.assert_none_lost();
+    }
+}
+
+/// Makes everything that a process has only once: the engine's descriptors above all.
+fn warm_up() {
+    drop(CompletionQueue::<()>::new());
+    turnstile::engine_name().expect("there is a polling engine");
+}
+
+#[test]
+fn a_thousand_concurrent_calls_with_random_cancels_lose_nothing() {
+    let _turn = turn();
+    alone("a_thousand_concurrent_calls_with_random_cancels_lose_nothing", || {
+        let duration = Duration::from_secs(number("TURNSTILE_SOAK_SECONDS", 5));
+        let shape = Shape { seed: number("TURNSTILE_SOAK_SEED", SHAPE.seed), ..SHAPE };
+        println!("{duration:?} of {shape:?}, engine {}", turnstile::engine_name().unwrap());
+        warm_up();
+        let (threads_before, descriptors_before) = (threads(), descriptors());
+
+        let running = Running::start(2);
+        let service = running.service.clone();
+        let client = Client::start(&running, shape);
+        let load = client.load.clone();
+        let mut resident = Vec::new();
+        let mut most_descriptors = 0;
+        client.watch(duration, || {
+            resident.push(resident_kib());
+            most_descriptors = most_descriptors.max(descriptors().len());
+        });
+        client.stop(running);
+
+        println!("client: {}", load.counts);
+        println!("server: {:?}, {} tags", service.counts, service.tags.entered());
+        drop((service, load));
+        let (threads_after, descriptors_after) = (threads(), descriptors());
+        println!(
+            "threads: {} before, {} after; descriptors: {} before, at most {most_descriptors}, \
+             {} after",
+            threads_before.len(),
+            threads_after.len(),
+            descriptors_before.len(),
+            descriptors_after.len(),
+        );
+        assert_eq!(threads_before, threads_after, "threads");
+        assert_eq!(descriptors_before, descriptors_after, "descriptors");
+        assert_flat(&resident);
+    });
+}
+
+/// Memory may not grow once the load has been there for a third of its time.
+fn assert_flat(resident: &[u64]) {
+    let third = resident.len() / 3;
+    let most = |samples: &[u64]| samples.iter().copied().max().unwrap_or_default();
+    let (warming, middle, last) =
+        (most(&resident[..third]), most(&resident[third..2 * third]), most(&resident[2 * third..]));
+    println!("VmRSS, at most, by thirds: {warming} KiB, {middle} KiB, {last} KiB");
+    let bound = middle + 8 * 1024 + middle / 20;
+    assert!(last < bound, "memory grows: {resident:?} KiB");
+}
+
+#[test]
+fn threads_under_load_are_those_the_application_started() {
+    let _turn = turn();
+    alone("threads_under_load_are_those_the_application_started", || {
+        warm_up();
+        let before = threads();
+        for servers in [1, 2, 7] {
+            let running = Running::start(servers);
+            let client = Client::start(&running, Shape { calls: 200, ..SHAPE });
+            let counts = client.load.clone();
+            client.watch(Duration::from_millis(700), || {
+                let now = threads();
+                // The client's runtime has one thread, too.
+                assert_eq!(now.len(), before.len() + servers + 1, "{now:?}");
+            });
+            client.stop(running);
+            assert!(counts.counts.completed.load(SeqCst) > 0);
+            assert_eq!(threads(), before, "with {servers} threads");
+        }
+    });
+}
+
+#[test]
+fn a_burst_of_100_000_one_byte_messages_arrives_whole() {
+    let _turn = turn();
+    for window in [65_535, 1 << 20] {
+        for framing in [Framing::OneEach, Framing::Packed] {
+            for reader in [Reader::Fast, Reader::Slow] {
+                burst::run(window, &[Direction::ToServer(framing, reader)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_burst_of_100_000_one_byte_messages_reaches_a_client_that_reads_late() {
+    let _turn = turn();
+    burst::run(65_535, &[Direction::ToClient(Reader::Fast)]);
+    burst::run(65_535, &[Direction::ToClient(Reader::Slow)]);
+}
+
+#[test]
+fn ten_bursts_at_once_on_one_connection_arrive_whole() {
+    let _turn = turn();
+    let to_server = |framing| Direction::ToServer(framing, Reader::Slow);
+    burst::run(65_535, &[to_server(Framing::OneEach); 10]);
+    burst::run(1 << 20, &[to_server(Framing::OneEach); 10]);
+    burst::run(65_535, &[Direction::ToClient(Reader::Slow); 10]);
+    let mut mixed = [Direction::ToServer(Framing::Packed, Reader::Fast); 10];
+    mixed[1..4].fill(to_server(Framing::OneEach));
+    mixed[4..7].fill(Direction::ToClient(Reader::Slow));
+    mixed[7..9].fill(Direction::ToClient(Reader::Fast));
+    burst::run(65_535, &mixed);
+}
