@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Every so often the process is looked at.
 const SAMPLE: Duration = Duration::from_millis(100);
 
-const SHAPE: Shape = Shape { connections: 10, calls: 1000, seed: 0x7u64, drops_once_in: 5000 };
+const SHAPE: Shape = Shape { connections: 10, calls: 1000, seed: 7, drops_once_in: 5000 };
 
 /// The tests take turns, so that none measures another's load.
 fn turn() -> MutexGuard<'static, ()> {
@@ -102,14 +102,12 @@ impl Client {
         let service = running.service.clone();
         // The connections are open, so that no call ends by their close.
         let none_left = service.wait_for_no_calls(PATIENCE);
+        service.ledger.assert_no_faults();
+        assert!(none_left, "calls that have ended at the client live on: {:?}", service.counts);
         service.shut_down();
-        if !none_left {
-            service.abort();
-        }
         running.join(PATIENCE);
         self.thread.join().expect("the client has panicked");
         service.ledger.assert_no_faults();
-        assert!(none_left, "calls that have ended at the client live on in the server");
         service.tags.assert_none_lost();
     }
 }
@@ -160,14 +158,15 @@ fn a_thousand_concurrent_calls_with_random_cancels_lose_nothing() {
     });
 }
 
-/// Memory may not grow once the load has been there for a third of its time.
+/// Memory may not grow once the load has been there for a third of its time. What comes and goes
+/// was measured as less than 1 MiB.
 fn assert_flat(resident: &[u64]) {
     let third = resident.len() / 3;
     let most = |samples: &[u64]| samples.iter().copied().max().unwrap_or_default();
     let (warming, middle, last) =
         (most(&resident[..third]), most(&resident[third..2 * third]), most(&resident[2 * third..]));
     println!("VmRSS, at most, by thirds: {warming} KiB, {middle} KiB, {last} KiB");
-    let bound = middle + 8 * 1024 + middle / 20;
+    let bound = middle + 3 * 1024 + middle / 20;
     assert!(last < bound, "memory grows: {resident:?} KiB");
 }
 

@@ -59,18 +59,21 @@ enum Sent {
 /// The pending operations, each with the batch it belongs to, and the batches.
 #[derive(Default)]
 struct Pending {
-    initial_metadata: Option<(OpKind, Metadata)>,
+    initial_metadata: Option<(BatchId, Metadata)>,
     /// The message is taken out when the stream begins to send it.
-    message: Option<(OpKind, Option<Message>)>,
-    status: Option<(OpKind, Status)>,
-    receive_message: Option<OpKind>,
-    receive_close: Option<OpKind>,
+    message: Option<(BatchId, Option<Message>)>,
+    status: Option<(BatchId, Status)>,
+    receive_message: Option<BatchId>,
+    receive_close: Option<BatchId>,
     batches: Few<PendingBatch>,
+    next_batch: BatchId,
 }
 
+/// Names a pending batch of a call.
+type BatchId = u64;
+
 struct PendingBatch {
-    /// The first of its kinds, which no other pending batch can have: its name.
-    home: OpKind,
+    id: BatchId,
     op: PendingOp<Outcome>,
     /// How many of its operations are not done.
     left: usize,
@@ -114,47 +117,47 @@ impl Pending {
 
     /// Files a batch and its operations. A batch without any is done at once.
     fn file(&mut self, batch: Batch, op: PendingOp<Outcome>, done: &mut Done) {
-        let mut kinds = OpKind::ALL.into_iter().filter(|kind| batch.has(*kind));
-        let Some(home) = kinds.next() else {
-            // Nothing to do is done at once.
-            let (home, outcome) = (OpKind::ReceiveClose, BatchOutcome::default());
-            return done.batches.push(PendingBatch { home, op, left: 0, is_ok: true, outcome });
-        };
-        let left = 1 + kinds.count();
+        let id = self.next_batch;
+        self.next_batch += 1;
+        let left = OpKind::ALL.into_iter().filter(|kind| batch.has(*kind)).count();
         let outcome = BatchOutcome::default();
-        self.batches.push(PendingBatch { home, op, left, is_ok: true, outcome });
+        let pending = PendingBatch { id, op, left, is_ok: true, outcome };
+        if left == 0 {
+            return done.batches.push(pending);
+        }
+        self.batches.push(pending);
         let Batch { initial_metadata, message, status, receives_message, receives_close } = batch;
         if let Some(metadata) = initial_metadata {
-            self.initial_metadata = Some((home, metadata));
+            self.initial_metadata = Some((id, metadata));
         }
         if let Some(data) = message {
-            self.message = Some((home, Some(Message { compressed: false, data })));
+            self.message = Some((id, Some(Message { compressed: false, data })));
         }
         if let Some(status) = status {
-            self.status = Some((home, status));
+            self.status = Some((id, status));
         }
         if receives_message {
-            self.receive_message = Some(home);
+            self.receive_message = Some(id);
         }
         if receives_close {
-            self.receive_close = Some(home);
+            self.receive_close = Some(id);
         }
     }
 
     /// One operation of a batch is done.
     fn finish(
         &mut self,
-        home: OpKind,
+        id: BatchId,
         is_ok: bool,
         done: &mut Done,
         fill: impl FnOnce(&mut BatchOutcome),
     ) {
-        let Some(batch) = self.batches.find(|batch| batch.home == home) else { return };
+        let Some(batch) = self.batches.find(|batch| batch.id == id) else { return };
         batch.is_ok &= is_ok;
         fill(&mut batch.outcome);
         batch.left -= 1;
         if batch.left == 0 {
-            let batch = self.batches.take(|batch| batch.home == home);
+            let batch = self.batches.take(|batch| batch.id == id);
             batch.into_iter().for_each(|batch| done.batches.push(batch));
         }
     }
@@ -162,16 +165,16 @@ impl Pending {
     /// Everything that is pending fails, except that the close has come.
     fn fail_all(&mut self, is_cancelled: bool, done: &mut Done) {
         let failing = [
-            self.initial_metadata.take().map(|(home, _)| home),
-            self.message.take().map(|(home, _)| home),
-            self.status.take().map(|(home, _)| home),
+            self.initial_metadata.take().map(|(id, _)| id),
+            self.message.take().map(|(id, _)| id),
+            self.status.take().map(|(id, _)| id),
             self.receive_message.take(),
         ];
-        for home in failing.into_iter().flatten() {
-            self.finish(home, false, done, |_| {});
+        for id in failing.into_iter().flatten() {
+            self.finish(id, false, done, |_| {});
         }
-        if let Some(home) = self.receive_close.take() {
-            self.finish(home, true, done, |outcome| outcome.is_cancelled = is_cancelled);
+        if let Some(id) = self.receive_close.take() {
+            self.finish(id, true, done, |outcome| outcome.is_cancelled = is_cancelled);
         }
     }
 }
@@ -195,16 +198,16 @@ impl State {
 
     fn send_initial_metadata(&mut self, done: &mut Done) -> Result<(), Status> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        let Some((home, metadata)) = self.pending.initial_metadata.take() else { return Ok(()) };
+        let Some((id, metadata)) = self.pending.initial_metadata.take() else { return Ok(()) };
         let result = stream.send_initial_metadata(metadata);
-        self.pending.finish(home, result.is_ok(), done, |_| {});
+        self.pending.finish(id, result.is_ok(), done, |_| {});
         result
     }
 
     fn send_message(&mut self, context: &mut Context<'_>, done: &mut Done) -> Result<(), Status> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        let Some((home, message)) = &mut self.pending.message else { return Ok(()) };
-        let home = *home;
+        let Some((id, message)) = &mut self.pending.message else { return Ok(()) };
+        let id = *id;
         let result = match message.take().map_or(Ok(()), |message| stream.begin_message(message)) {
             Ok(()) => match stream.poll_send_message(context) {
                 Poll::Pending => return Ok(()),
@@ -213,7 +216,7 @@ impl State {
             Err(status) => Err(status),
         };
         self.pending.message = None;
-        self.pending.finish(home, result.is_ok(), done, |_| {});
+        self.pending.finish(id, result.is_ok(), done, |_| {});
         result
     }
 
@@ -223,9 +226,9 @@ impl State {
             return Ok(());
         }
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        let Some((home, status)) = self.pending.status.take() else { return Ok(()) };
+        let Some((id, status)) = self.pending.status.take() else { return Ok(()) };
         let result = stream.send_status(status);
-        self.pending.finish(home, result.is_ok(), done, |_| {});
+        self.pending.finish(id, result.is_ok(), done, |_| {});
         if result.is_ok() {
             self.end(None, false, done);
         }
@@ -243,8 +246,8 @@ impl State {
         let message = result?.map(|message| message.data);
         if let Some(then) = self.first_message.take() {
             done.first_message = Some((then, message));
-        } else if let Some(home) = self.pending.receive_message.take() {
-            self.pending.finish(home, true, done, |outcome| outcome.message = message);
+        } else if let Some(id) = self.pending.receive_message.take() {
+            self.pending.finish(id, true, done, |outcome| outcome.message = message);
         }
         Ok(())
     }

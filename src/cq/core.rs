@@ -74,10 +74,18 @@ pub(crate) struct PendingOp<O: Default> {
 
 /// A queue whose tag type is forgotten.
 pub(crate) trait Complete<O>: Send + Sync {
+    /// Whether the application still has the queue.
+    fn is_wanted(&self) -> bool;
+
     fn complete(&self, slot: usize, is_ok: bool, outcome: O);
 }
 
 impl<O: Default> PendingOp<O> {
+    /// Whether anybody would get to know how it ends.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.is_wanted())
+    }
+
     /// Ends the operation: its tag comes out of the queue with the outcome.
     ///
     /// Must be called without locks that a dropped tag could want: if the application has let go
@@ -294,6 +302,10 @@ impl<T, O> State<T, O> {
 }
 
 impl<T: Send + 'static, O: Default + Send + 'static> Complete<O> for Core<T, O> {
+    fn is_wanted(&self) -> bool {
+        self.state.lock().phase != Phase::Abandoned
+    }
+
     fn complete(&self, slot: usize, is_ok: bool, outcome: O) {
         self.post(slot, is_ok, outcome);
     }

@@ -98,7 +98,9 @@ pub(crate) struct ExecCtx {
 impl ExecCtx {
     /// Opens a context.
     pub(crate) fn enter() -> Self {
-        THIS_THREAD.with(|list| list.depth.set(list.depth.get() + 1));
+        // While the thread's locals are being destroyed there is no list, and who schedules then
+        // finds another thread's.
+        let _ = THIS_THREAD.try_with(|list| list.depth.set(list.depth.get() + 1));
         Self { _not_send: PhantomData }
     }
 
@@ -109,10 +111,11 @@ impl ExecCtx {
         struct Restore(usize);
         impl Drop for Restore {
             fn drop(&mut self) {
-                THIS_THREAD.with(|list| list.attends.set(self.0));
+                let _ = THIS_THREAD.try_with(|list| list.attends.set(self.0));
             }
         }
-        let _restore = Restore(THIS_THREAD.with(|list| list.attends.replace(id)));
+        let before = THIS_THREAD.try_with(|list| list.attends.replace(id));
+        let _restore = Restore(before.unwrap_or_default());
         work()
     }
 
@@ -120,7 +123,9 @@ impl ExecCtx {
     ///
     /// Must be called with no lock held.
     pub(crate) fn flush(&self) {
-        while let Some(closure) = THIS_THREAD.with(|list| list.ready.borrow_mut().pop_front()) {
+        while let Ok(Some(closure)) =
+            THIS_THREAD.try_with(|list| list.ready.borrow_mut().pop_front())
+        {
             run_caught(closure);
         }
     }
@@ -128,10 +133,10 @@ impl ExecCtx {
 
 impl Drop for ExecCtx {
     fn drop(&mut self) {
-        if THIS_THREAD.with(|list| list.depth.get()) == 1 {
+        if THIS_THREAD.try_with(|list| list.depth.get()) == Ok(1) {
             self.flush();
         }
-        THIS_THREAD.with(|list| list.depth.set(list.depth.get() - 1));
+        let _ = THIS_THREAD.try_with(|list| list.depth.set(list.depth.get().saturating_sub(1)));
     }
 }
 

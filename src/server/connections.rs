@@ -75,7 +75,14 @@ impl Connections {
         complete(done);
     }
 
-    pub(super) fn close_listeners(&self) {
+    /// Ends everything now, and takes in no more.
+    pub(super) fn close(&self) {
+        self.state.lock().is_shutting_down = true;
+        self.close_listeners();
+        self.abort_all();
+    }
+
+    fn close_listeners(&self) {
         let listeners = mem::take(&mut self.state.lock().listeners);
         for listener in listeners {
             listener.close();

@@ -1,9 +1,10 @@
 //! Which calls go to whom: each method's requests for calls, or its calls that wait for one.
 
-use crate::call::{NewCall, Outcome};
+use crate::call::{CallCore, NewCall, Outcome};
 use crate::cq::PendingOp;
 use crate::status::Status;
 use crate::sync::{AtomicBool, Mutex, Ordering};
+use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::mem;
@@ -55,6 +56,8 @@ pub(super) struct Methods {
     /// Somebody wants calls of methods that are not registered.
     takes_any: AtomicBool,
     max_waiting: usize,
+    /// Calls whose first message has not come; `None` once closed. A leaf lock.
+    arriving: Mutex<Option<Slab<Arc<CallCore>>>>,
 }
 
 struct MethodState {
@@ -70,6 +73,18 @@ struct Calls {
     is_closed: bool,
 }
 
+impl Calls {
+    /// Makes room among `max` calls that wait: takes out those that have ended.
+    fn take_ended(&mut self, max: usize) -> VecDeque<NewCall> {
+        if self.waiting.len() < max {
+            return VecDeque::new();
+        }
+        let (ended, waiting) = self.waiting.drain(..).partition(|call| call.owner.core().is_over());
+        self.waiting = waiting;
+        ended
+    }
+}
+
 impl Methods {
     /// The index for methods that are not registered.
     pub(super) const ANY: usize = 0;
@@ -82,7 +97,8 @@ impl Methods {
             by_name.insert(method.name, all.len());
             all.push(MethodState { payload, calls: Mutex::default() });
         }
-        Self { by_name, all, takes_any, max_waiting }
+        let arriving = Mutex::new(Some(Slab::new()));
+        Self { by_name, all, takes_any, max_waiting, arriving }
     }
 
     pub(super) fn knows(&self, method: &Method) -> bool {
@@ -126,10 +142,17 @@ impl Methods {
     /// A call comes: it goes to who has asked for one, or waits.
     pub(super) fn deliver(&self, method: usize, call: NewCall) {
         let mut calls = self.all[method].calls.lock();
-        if let Some(request) = calls.requests.pop_front() {
+        while let Some(request) = calls.requests.pop_front() {
+            // A queue that the application has dropped has nobody to serve the call.
+            if request.is_wanted() {
+                drop(calls);
+                return request.complete(true, call.into());
+            }
             drop(calls);
-            return request.complete(true, call.into());
+            drop(request);
+            calls = self.all[method].calls.lock();
         }
+        let ended = calls.take_ended(self.max_waiting);
         let refusal = if calls.is_closed {
             Status::unavailable("the server is shutting down")
         } else if calls.waiting.len() >= self.max_waiting {
@@ -138,14 +161,31 @@ impl Methods {
             let core = call.owner.core().clone();
             calls.waiting.push_back(call);
             drop(calls);
+            drop(ended);
             return core.watch(true);
         };
         drop(calls);
+        drop(ended);
         call.owner.core().cancel(refusal);
+    }
+
+    /// Remembers a call until its first message has come; `None` if that is too late.
+    pub(super) fn insert_arriving(&self, call: Arc<CallCore>) -> Option<usize> {
+        self.arriving.lock().as_mut().map(|arriving| arriving.insert(call))
+    }
+
+    /// The first message has come, or will not.
+    pub(super) fn remove_arriving(&self, id: usize) {
+        let removed = self.arriving.lock().as_mut().and_then(|arriving| arriving.try_remove(id));
+        drop(removed);
     }
 
     /// Ends all requests, and all calls that wait for one; no more of either are kept.
     pub(super) fn close(&self) {
+        let arriving = self.arriving.lock().take();
+        for (_, call) in arriving.into_iter().flatten() {
+            call.cancel(Status::unavailable("the server is shutting down"));
+        }
         for method in &self.all {
             let mut calls = method.calls.lock();
             calls.is_closed = true;

@@ -171,9 +171,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _context = ExecCtx::enter();
-        self.inner.connections.close_listeners();
+        self.inner.connections.close();
         self.inner.methods.close();
-        self.inner.connections.abort_all();
     }
 }
 
@@ -228,12 +227,22 @@ impl Inner {
         let call = owner.core().clone();
         // Until the message has come, the call owns itself.
         let mut owner = Some(owner);
+        let mut is_too_late = false;
         let later = || -> FirstMessage {
             let (server, owner) = (self.clone(), owner.take());
-            Box::new(move |message| server.on_first_message(method, owner, message))
+            let arriving = self.methods.insert_arriving(call.clone());
+            is_too_late = arriving.is_none();
+            Box::new(move |message| {
+                arriving.into_iter().for_each(|id| server.methods.remove_arriving(id));
+                server.on_first_message(method, owner, message);
+            })
         };
-        if let Poll::Ready(message) = call.begin_with_message(later) {
-            self.on_first_message(method, owner, message);
+        match call.begin_with_message(later) {
+            Poll::Ready(message) => self.on_first_message(method, owner, message),
+            Poll::Pending if is_too_late => {
+                call.cancel(Status::unavailable("the server is shutting down"));
+            }
+            Poll::Pending => {}
         }
     }
 

@@ -9,7 +9,11 @@
 pub(crate) mod h2;
 #[cfg_attr(
     not(all(test, not(turnstile_loom))),
-    expect(dead_code, reason = "the channel within a process, which is for later, and tests use it")
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the channel within a process, which is for later, and tests use it"
+    )
 )]
 pub(crate) mod inproc;
 

@@ -283,11 +283,6 @@ impl Service {
         self.server.shutdown(&self.shared, tag).expect("the queue is open");
         self.tags.enter();
     }
-
-    /// Ends the threads although something is stuck, so that a failure can be told.
-    pub(crate) fn abort(&self) {
-        self.server.cancel_all_calls();
-    }
 }
 
 impl Served {
@@ -453,7 +448,7 @@ impl Running {
     }
 
     /// Waits for the end of the threads, which comes when the service is shut down and all
-    /// connections are closed, and gives back the service's counters.
+    /// connections are closed.
     pub(crate) fn join(self, within: Duration) {
         let deadline = Instant::now() + within;
         // A thread's end has no wait with a deadline; the one who waits is woken by another.

@@ -116,7 +116,10 @@ impl TcpEndpoint {
                 Ok(count) => {
                     let beyond = count - unsent.len();
                     output.clear();
-                    return Poll::Ready(Ok(beyond));
+                    // To the caller, 0 of something would mean that nothing can be written.
+                    if beyond > 0 || then.is_empty() {
+                        return Poll::Ready(Ok(beyond));
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.fd.notify_on_write(context.waker()))?;

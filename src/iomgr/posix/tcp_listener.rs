@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// How many connections one run takes before others get the thread.
 const ACCEPTS_PER_RUN: usize = 64;
 
+/// How many connections may fail while they are accepted before accepting rests.
+const FAILURES_PER_RUN: usize = 64;
+
 /// How long accepting rests when the process or the system has no fd or memory left. The kernel
 /// keeps the connections; trying again at once would only spin.
 const REST: Duration = Duration::from_millis(100);
@@ -109,6 +112,7 @@ impl TcpListener {
     fn accept_some(&self, waker: &Waker, accepted: &mut Vec<Accepted>) -> Pause {
         let state = self.state.lock();
         let Some(fd) = &state.fd else { return Pause::End };
+        let mut failures = 0;
         while accepted.len() < ACCEPTS_PER_RUN {
             match sys::accept(fd.as_fd()) {
                 Ok(connection) => accepted.push(connection),
@@ -120,6 +124,11 @@ impl TcpListener {
                     },
                     Failure::OfOneConnection => {
                         tracing::debug!(%error, address = %self.address, "a client gave up");
+                        failures += 1;
+                        // An error that stays is not a client's.
+                        if failures == FAILURES_PER_RUN {
+                            return Pause::Rest;
+                        }
                     }
                     Failure::OutOfResources => {
                         tracing::warn!(
@@ -180,6 +189,12 @@ impl Wake for TcpListener {
         if self.scheduled.claim() {
             self.iomgr.submit(self.clone());
         }
+    }
+}
+
+impl Drop for TcpListener {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

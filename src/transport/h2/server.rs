@@ -61,6 +61,9 @@ const MAX_HEADER_BLOCK: u32 = 64 * 1024;
 /// at most, and the smallest that is not empty has 10 bytes with its header.
 const DATA_FRAME_BUDGET: usize = 2 * 256 * (BYTES_PER_TURN / 10);
 
+/// How often a run drives a connection that other threads keep notifying.
+const DRIVES_PER_RUN: usize = 4;
+
 /// How many streams a client may reset before they are accepted, beyond which h2 ends the
 /// connection (CVE-2023-44487, "rapid reset"). h2 reads all that a turn brings before it gives the
 /// first stream, so its default of 20 would punish a client that cancels a few calls at once.
@@ -173,7 +176,11 @@ impl ServerTransport {
 
     /// Begins to serve, on whichever thread has the next turn.
     pub(crate) fn start(self: &Arc<Self>) {
-        self.set_timer(&mut self.driver.lock(), self.config.handshake_timeout);
+        let driver = &mut *self.driver.lock();
+        // A shutdown may have been faster.
+        if matches!(driver.phase, Phase::Handshake(_)) {
+            self.set_timer(driver, self.config.handshake_timeout);
+        }
         self.wake_by_ref();
     }
 
@@ -331,6 +338,14 @@ impl ServerTransport {
         }
     }
 
+    /// Leaves what there still is to do to a later run, so that others get this thread.
+    fn put_off(self: &Arc<Self>) {
+        self.turn.end_notified();
+        // This thread's own wakes wait for that run.
+        let _ = self.scheduled.claim();
+        self.iomgr.put_off(self.clone());
+    }
+
     fn close(&self) {
         self.turn.close();
         self.acceptor.on_closed(self.id);
@@ -345,21 +360,14 @@ impl Run for ServerTransport {
         }
         // A panic inside must not leave the turn taken for ever.
         let guard = CloseOnPanic(&self);
+        let mut drives = 0;
         loop {
+            drives += 1;
             match self.drive() {
-                Progress::Closed => {
-                    self.close();
-                    break;
-                }
-                Progress::TurnIsOver => {
-                    self.turn.end_notified();
-                    // This thread's own wakes wait for that run, so that others get the thread.
-                    let _ = self.scheduled.claim();
-                    self.iomgr.put_off(self.clone());
-                    break;
-                }
+                Progress::Closed => break self.close(),
                 Progress::Idle if self.turn.end() => break,
-                Progress::Idle => {}
+                Progress::Idle if drives < DRIVES_PER_RUN => {}
+                Progress::Idle | Progress::TurnIsOver => break self.put_off(),
             }
         }
         mem::forget(guard);

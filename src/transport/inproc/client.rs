@@ -137,7 +137,10 @@ impl ClientStream {
 impl Drop for ClientStream {
     fn drop(&mut self) {
         let status = Status::cancelled("the client dropped the stream");
-        self.shared.with(|state| state.break_off(status, server_sees()));
+        self.shared.with(|state| {
+            state.forget_client();
+            state.break_off(status, server_sees());
+        });
     }
 }
 

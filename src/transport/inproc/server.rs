@@ -107,6 +107,7 @@ impl Stream for ServerStream {
 impl Drop for ServerStream {
     fn drop(&mut self) {
         self.shared.with(|state| {
+            state.forget_server();
             if state.status.is_none() {
                 let status = Status::cancelled("the server dropped the stream");
                 state.break_off(status.clone(), status);

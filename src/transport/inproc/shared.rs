@@ -48,7 +48,7 @@ struct After {
     client: Option<Waker>,
     requests: VecDeque<Message>,
     responses: VecDeque<Message>,
-    replaced: Option<Waker>,
+    unused: [Option<Waker>; 2],
 }
 
 impl Shared {
@@ -74,11 +74,11 @@ impl Shared {
             let result = work(state);
             (result, mem::take(&mut state.after))
         };
-        let After { server, client, requests, responses, replaced } = after;
+        let After { server, client, requests, responses, unused } = after;
         for waker in [server, client].into_iter().flatten() {
             waker.wake();
         }
-        drop((requests, responses, replaced));
+        drop((requests, responses, unused));
         result
     }
 }
@@ -86,12 +86,22 @@ impl Shared {
 impl State {
     /// The server waits for whatever happens next.
     pub(super) fn register_server(&mut self, context: &Context<'_>) {
-        self.after.replaced = register(&mut self.server, context);
+        self.after.unused[0] = register(&mut self.server, context);
     }
 
     /// The client waits for whatever happens next.
     pub(super) fn register_client(&mut self, context: &Context<'_>) {
-        self.after.replaced = register(&mut self.client, context);
+        self.after.unused[1] = register(&mut self.client, context);
+    }
+
+    /// The server's end is gone: its waker must not keep the call alive.
+    pub(super) fn forget_server(&mut self) {
+        self.after.unused[0] = self.server.take();
+    }
+
+    /// The client's end is gone.
+    pub(super) fn forget_client(&mut self) {
+        self.after.unused[1] = self.client.take();
     }
 
     /// Something has happened that the server may wait for.

@@ -1,0 +1,371 @@
+//! The ends of a server: graceful, hastened and abrupt. What runs is served to its end or told of
+//! it, and everything that was begun comes out.
+
+mod raw;
+mod support;
+
+use std::env;
+use std::io;
+use std::net::TcpStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Duration;
+
+use raw::PATIENCE;
+use raw::client::{Answer, Client};
+use raw::frame::{self, Frame};
+use raw::request::{HOLD, Request, message};
+use raw::server::TestServer;
+use support::poll_until;
+
+const UNAVAILABLE: u32 = 14;
+
+/// Far longer than a test may take: what has this timeout must not wait for it.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// How many calls a [`TestServer`] asks for at any time.
+const REQUESTED: usize = 12;
+
+/// A server whose timeouts cannot be what ends a connection.
+fn patient_server() -> TestServer {
+    TestServer::with(|builder| {
+        builder.goaway_timeout(NEVER).handshake_timeout(NEVER);
+    })
+}
+
+/// A client with a running call, which is stream 1.
+fn client_with_held_call(server: &TestServer) -> Client {
+    let mut client = Client::connect(server.address());
+    assert_eq!(client.request(&Request::of(HOLD)), 1);
+    server.wait_for_held_call();
+    client
+}
+
+/// Reads the GOAWAY that begins a graceful shutdown, and gives the PING behind it.
+#[track_caller]
+fn first_goaway(client: &mut Client) -> Frame {
+    let goaway = client.expect(frame::GOAWAY);
+    assert_eq!((goaway.number(0), goaway.number(4)), (frame::ALL_STREAMS, frame::NO_ERROR));
+    let ping = client.expect(frame::PING);
+    assert!(!ping.has(frame::ACK), "{ping:?}");
+    ping
+}
+
+/// Asserts that the held call was answered, with this many bytes.
+#[track_caller]
+fn assert_served(answer: &Answer, length: usize) {
+    assert_eq!((answer.http(), answer.code()), ("200", 0), "{answer:?}");
+    assert_eq!(answer.body, message(&vec![7; length]));
+}
+
+/// Asserts that what comes before the end of the connection says that there was no error.
+#[track_caller]
+fn assert_closes_well(client: &mut Client) {
+    let rest = client.rest();
+    let is_good = |it: &Frame| match it.kind {
+        frame::GOAWAY => it.number(4) == frame::NO_ERROR,
+        kind => kind == frame::WINDOW_UPDATE,
+    };
+    assert!(rest.iter().all(is_good), "{rest:?}");
+}
+
+#[track_caller]
+fn wait_for_shutdowns(server: &TestServer, count: usize) {
+    server.wait_for("the shutdown", |state| state.shutdowns == count);
+}
+
+#[test]
+fn a_graceful_shutdown_sends_two_goaways_and_serves_the_running_call_to_its_end() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    server.shut_down();
+    let ping = first_goaway(&mut client);
+    // Calls that crossed the first GOAWAY are answered, and the second waits for the PONG.
+    let crossing = client.call(&Request::hello("you"));
+    assert_eq!((crossing.http(), crossing.code()), ("200", UNAVAILABLE), "{crossing:?}");
+    let meanwhile = client.ping();
+    assert!(meanwhile.iter().all(|it| it.kind != frame::GOAWAY), "{meanwhile:?}");
+
+    client.pong(&ping);
+    let last = client.expect(frame::GOAWAY);
+    assert_eq!((last.number(0), last.number(4)), (3, frame::NO_ERROR));
+    assert_eq!(server.state(|state| (state.shutdowns, state.cancelled)), (0, 0));
+    server.answer_held_call(50_000);
+    assert_served(&client.answer(1), 50_000);
+    assert_closes_well(&mut client);
+    wait_for_shutdowns(&server, 1);
+    server.wait_for("the call's close", |state| state.closed == 1);
+    assert_eq!(server.state(|state| (state.failed_sends, state.cancelled)), (0, 0));
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn a_client_that_answers_no_ping_is_served_to_the_end_of_its_call_and_gets_no_new_one() {
+    let server = TestServer::with(|builder| {
+        builder.goaway_timeout(Duration::from_millis(100));
+    });
+    let mut client = client_with_held_call(&server);
+    server.shut_down();
+    first_goaway(&mut client);
+    let is_refused = || {
+        let answer = client.call(&Request::hello("you"));
+        assert!(!answer.is_closed, "the connection has a running call: {answer:?}");
+        answer.reset == Some(frame::REFUSED_STREAM)
+    };
+    assert!(poll_until(PATIENCE, is_refused), "new calls are taken after the goaway timeout");
+    assert_eq!(server.state(|state| state.shutdowns), 0);
+    server.answer_held_call(1000);
+    assert_served(&client.answer(1), 1000);
+    assert_closes_well(&mut client);
+    wait_for_shutdowns(&server, 1);
+    server.wait_for("the call's close", |state| state.closed == 1);
+    assert_eq!(server.state(|state| (state.failed_sends, state.cancelled)), (0, 0));
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn a_client_that_answers_no_ping_and_has_no_call_is_closed_after_the_goaway_timeout() {
+    let server = TestServer::with(|builder| {
+        builder.goaway_timeout(Duration::from_millis(100));
+    });
+    let mut client = Client::connect(server.address());
+    client.greet();
+    server.shut_down();
+    first_goaway(&mut client);
+    assert_closes_well(&mut client);
+    wait_for_shutdowns(&server, 1);
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn idle_connections_and_those_without_a_preface_do_not_hold_a_shutdown_up() {
+    let server = patient_server();
+    let mut idle = Client::connect(server.address());
+    let mut nothing = Client::silent(server.address());
+    let mut half = Client::silent(server.address());
+    half.send_bytes(&frame::PREFACE[..12]);
+    // The server has accepted them when its SETTINGS come.
+    nothing.expect(frame::SETTINGS);
+    half.expect(frame::SETTINGS);
+    server.shut_down();
+    assert_eq!(nothing.rest(), []);
+    assert_eq!(half.rest(), []);
+    let ping = first_goaway(&mut idle);
+    idle.pong(&ping);
+    assert_closes_well(&mut idle);
+    wait_for_shutdowns(&server, 1);
+    drop((idle, nothing, half));
+    server.stop();
+}
+
+#[test]
+fn nobody_can_connect_once_a_shutdown_has_begun() {
+    let server = patient_server();
+    let client = client_with_held_call(&server);
+    server.shut_down();
+    let error = TcpStream::connect_timeout(&server.address(), PATIENCE).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    drop(client);
+    wait_for_shutdowns(&server, 1);
+    server.stop();
+}
+
+#[test]
+fn each_shutdown_has_its_tag_come_out_once() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    server.shut_down();
+    let ping = first_goaway(&mut client);
+    server.shut_down();
+    // The second changes nothing for the client.
+    let meanwhile = client.ping();
+    assert_eq!(meanwhile, []);
+    client.pong(&ping);
+    assert_eq!(client.expect(frame::GOAWAY).number(0), 1);
+    assert_eq!(server.state(|state| state.shutdowns), 0);
+    server.answer_held_call(1);
+    assert_served(&client.answer(1), 1);
+    wait_for_shutdowns(&server, 2);
+    // One after the end is complete at once.
+    server.shut_down();
+    wait_for_shutdowns(&server, 3);
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn cancelling_all_calls_ends_those_that_run_and_completes_the_shutdown() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    server.shut_down();
+    first_goaway(&mut client);
+    assert_eq!(server.state(|state| (state.shutdowns, state.closed)), (0, 0));
+    server.cancel_all_calls();
+    server.wait_for("the call's close", |state| (state.closed, state.cancelled) == (1, 1));
+    assert_closes_well(&mut client);
+    wait_for_shutdowns(&server, 1);
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn cancelling_all_calls_alone_leaves_the_server_listening() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    server.cancel_all_calls();
+    server.wait_for("the call's close", |state| (state.closed, state.cancelled) == (1, 1));
+    assert_closes_well(&mut client);
+    let mut next = Client::connect(server.address());
+    next.greet();
+    drop((client, next));
+    server.stop();
+}
+
+/// Its sockets' buffers are full, so the last GOAWAY cannot leave.
+#[test]
+fn cancelling_all_calls_does_not_wait_for_a_client_that_reads_nothing() {
+    const MORE_THAN_BUFFERS: u32 = 64 << 20;
+    let server = patient_server();
+    let window = [(frame::INITIAL_WINDOW_SIZE, MORE_THAN_BUFFERS)];
+    let mut client = Client::connect_with(server.address(), &window);
+    client.send(&Frame::window_update(0, MORE_THAN_BUFFERS));
+    client.request(&Request::of(HOLD));
+    server.answer_held_call(MORE_THAN_BUFFERS as usize - 5);
+    client.expect(frame::DATA);
+    server.shut_down();
+    server.cancel_all_calls();
+    server.wait_for("the call's close", |state| (state.closed, state.cancelled) == (1, 1));
+    server.wait_for("the send's failure", |state| state.failed_sends == 1);
+    wait_for_shutdowns(&server, 1);
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn requested_calls_come_out_without_one_when_the_shutdown_begins() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    assert_eq!(server.state(|state| state.failed_requests), 0);
+    server.shut_down();
+    server.wait_for("the requests' end", |state| state.failed_requests == REQUESTED);
+    // They do not wait for the calls that run.
+    assert_eq!(server.state(|state| (state.shutdowns, state.closed)), (0, 0));
+    let ping = first_goaway(&mut client);
+    client.pong(&ping);
+    server.answer_held_call(1);
+    assert_served(&client.answer(1), 1);
+    wait_for_shutdowns(&server, 1);
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn a_dropped_server_closes_its_connections_and_every_tag_comes_out() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    let mut nothing = Client::silent(server.address());
+    nothing.expect(frame::SETTINGS);
+    server.drop_server();
+    server.wait_for("the call's close", |state| (state.closed, state.cancelled) == (1, 1));
+    server.wait_for("the requests' end", |state| state.failed_requests == REQUESTED);
+    assert_closes_well(&mut client);
+    assert_eq!(nothing.rest(), []);
+    let error = TcpStream::connect_timeout(&server.address(), PATIENCE).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    drop((client, nothing));
+    server.stop();
+}
+
+#[test]
+fn a_server_dropped_during_its_shutdown_completes_it() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    server.shut_down();
+    first_goaway(&mut client);
+    assert_eq!(server.state(|state| state.shutdowns), 0);
+    server.drop_server();
+    assert_closes_well(&mut client);
+    wait_for_shutdowns(&server, 1);
+    server.wait_for("the call's close", |state| (state.closed, state.cancelled) == (1, 1));
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn a_queue_that_is_shut_down_still_gives_the_tags_that_are_in_it() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    server.shut_down();
+    let ping = first_goaway(&mut client);
+    server.shut_queue_down();
+    // No operation can begin, so nobody can answer the call: its client gives it up.
+    client.send(&Frame::reset(1, frame::CANCEL));
+    server.wait_for("the call's close", |state| (state.closed, state.cancelled) == (1, 1));
+    client.pong(&ping);
+    assert_closes_well(&mut client);
+    wait_for_shutdowns(&server, 1);
+    server.drop_server();
+    drop(client);
+    server.stop();
+}
+
+/// A path for a UNIX socket. It must be short (unix(7)), so it is not in the target folder.
+fn socket_path(name: &str) -> PathBuf {
+    env::temp_dir().join(format!("turnstile-{}-{name}", process::id()))
+}
+
+fn server_on(path: &Path) -> TestServer {
+    TestServer::with(|builder| {
+        builder.goaway_timeout(NEVER).listen(&format!("unix:{}", path.display()));
+    })
+}
+
+fn connect_unix(path: &Path) -> Client {
+    let mut client = Client::on_unix(UnixStream::connect(path).expect("the server listens"));
+    client.shake_hands(&[]);
+    client
+}
+
+#[test]
+fn a_unix_socket_is_removed_by_the_shutdown_and_its_connections_end_gracefully() {
+    let path = socket_path("removed");
+    let server = server_on(&path);
+    let mut client = connect_unix(&path);
+    client.greet();
+    assert!(path.exists());
+    server.shut_down();
+    let ping = first_goaway(&mut client);
+    client.pong(&ping);
+    assert_closes_well(&mut client);
+    wait_for_shutdowns(&server, 1);
+    assert!(!path.exists());
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn a_unix_socket_is_removed_with_a_dropped_server() {
+    let path = socket_path("dropped");
+    let server = server_on(&path);
+    assert!(path.exists());
+    server.drop_server();
+    assert!(!path.exists());
+    server.stop();
+}
+
+#[test]
+fn a_unix_socket_that_nobody_listens_on_any_more_is_replaced() {
+    let path = socket_path("left-over");
+    drop(UnixListener::bind(&path).expect("the path is free"));
+    assert!(path.exists(), "std leaves the file");
+    let server = server_on(&path);
+    let mut client = connect_unix(&path);
+    client.greet();
+    drop(client);
+    server.stop();
+    assert!(!path.exists());
+}
