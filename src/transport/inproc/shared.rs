@@ -106,12 +106,16 @@ impl State {
 
     /// Something has happened that the server may wait for.
     pub(super) fn wake_server(&mut self) {
-        self.after.server = self.server.take().or(self.after.server.take());
+        if self.server.is_some() {
+            self.after.server = self.server.take();
+        }
     }
 
     /// Something has happened that the client may wait for.
     pub(super) fn wake_client(&mut self) {
-        self.after.client = self.client.take().or(self.after.client.take());
+        if self.client.is_some() {
+            self.after.client = self.client.take();
+        }
     }
 
     /// The server ends the call in good order: what it has sent is still to be received.
