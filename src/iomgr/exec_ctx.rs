@@ -133,7 +133,7 @@ impl ExecCtx {
 
 impl Drop for ExecCtx {
     fn drop(&mut self) {
-        if THIS_THREAD.try_with(|list| list.depth.get()) == Ok(1) {
+        if THIS_THREAD.try_with(|list| list.depth.get()).is_ok_and(|depth| depth == 1) {
             self.flush();
         }
         let _ = THIS_THREAD.try_with(|list| list.depth.set(list.depth.get().saturating_sub(1)));
