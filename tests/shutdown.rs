@@ -360,9 +360,12 @@ fn a_unix_socket_is_removed_with_a_dropped_server() {
 #[test]
 fn a_unix_socket_that_nobody_listens_on_any_more_is_replaced() {
     let path = socket_path("left-over");
-    drop(UnixListener::bind(&path).expect("the path is free"));
-    assert!(path.exists(), "std leaves the file");
-    let server = server_on(&path);
+    let server = TestServer::with(|builder| {
+        // Made here, where no other test's server counts the sockets of this process.
+        drop(UnixListener::bind(&path).expect("the path is free"));
+        assert!(path.exists(), "std leaves the file");
+        builder.listen(&format!("unix:{}", path.display()));
+    });
     let mut client = connect_unix(&path);
     client.greet();
     drop(client);
