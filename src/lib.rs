@@ -48,6 +48,8 @@ struct Readme;
 #[cfg(not(target_os = "linux"))]
 compile_error!("Turnstile runs on Linux; other systems are for a later version");
 
+pub mod codec;
+pub mod error;
 pub mod metadata;
 pub mod status;
 
@@ -57,17 +59,23 @@ mod call;
 pub mod cq;
 mod iomgr;
 mod server;
+pub mod service;
 mod transport;
 
 #[cfg(test)]
 mod testing;
 
 pub use bytes::Bytes;
-pub use call::{Batch, Call, Outcome, StartError, codec};
-pub use cq::{Queue, ShutDown, engine_name};
+pub use call::{Batch, Call, Outcome, StartError};
+pub use cq::{Queue, ShutDown, block_on, engine_name};
+pub use error::{Error, Result};
+pub use http::Extensions;
 pub use iomgr::{Deadline, ListenAddress, PeerAddress};
 pub use metadata::Metadata;
 pub use server::{Builder, Method, Server};
+pub use service::{
+    Context, MethodDescriptor, MethodKind, Request, Response, Service, Streaming, Writer, blocking,
+};
 pub use status::{Code, Status};
 
 /// A queue of which any thread takes the next event: see [`cq::CompletionQueue`].

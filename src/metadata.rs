@@ -207,6 +207,11 @@ impl Metadata {
         Self { headers }
     }
 
+    /// Adds all entries of another.
+    pub(crate) fn extend(&mut self, other: Self) {
+        other.append_to(&mut self.headers);
+    }
+
     /// Adds the entries, without the hidden ones, to headers which exist already. A full map (it
     /// holds 32,768) takes no more of them.
     pub(crate) fn append_to(self, headers: &mut HeaderMap) {

@@ -183,6 +183,14 @@ impl Status {
         self
     }
 
+    /// Adds to the trailing metadata.
+    pub(crate) fn and_metadata(mut self, more: Metadata) -> Self {
+        if !more.is_empty() {
+            self.rest_mut().metadata.extend(more);
+        }
+        self
+    }
+
     /// The code.
     pub const fn code(&self) -> Code {
         self.code

@@ -3,16 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-/// Shared vocabulary, which every layer may use and which uses none.
-const SHARED: [&str; 3] = ["sync", "status", "metadata"];
+/// Shared vocabulary, which every layer may use and which uses no layer.
+const SHARED: [&str; 5] = ["sync", "status", "metadata", "codec", "error"];
 
 /// Each layer, and the layers that it may use.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     ("iomgr", &[]),
     ("cq", &["iomgr"]),
     ("transport", &["iomgr"]),
     ("call", &["iomgr", "cq", "transport"]),
-    ("server", &["iomgr", "cq", "transport", "call"]),
+    ("service", &["iomgr", "cq", "call"]),
+    ("server", &["iomgr", "cq", "transport", "call", "service"]),
 ];
 
 const MAX_CODE_LINES: usize = 500;

@@ -294,7 +294,9 @@ fn an_address_in_use_is_named_in_the_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let error = Server::builder().bind(&address).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(error.kind(), turnstile::error::ErrorKind::System);
+    let cause = error.io_error().expect("the system said no");
+    assert_eq!(cause.kind(), std::io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&address), "{error}");
 }
 
@@ -302,7 +304,7 @@ fn an_address_in_use_is_named_in_the_error() {
 fn an_address_that_cannot_be_read_is_an_error_with_the_forms_that_can() {
     for text in ["", "nonsense", "127.0.0.1:99999", "unix:", "[::1:80"] {
         let error = Server::builder().bind(text).unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{text:?}");
+        assert_eq!(error.kind(), turnstile::error::ErrorKind::Config, "{text:?}");
         let message = error.to_string();
         assert!(
             message.contains(&format!("{text:?}")) && message.contains("host:port"),

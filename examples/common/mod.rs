@@ -88,7 +88,7 @@ pub fn run(
 /// Lets running calls end, and cancels those that take too long.
 fn stop(server: &Server) -> Result<(), ShutDown<()>> {
     let stopped = PluckQueue::<()>::new();
-    server.shutdown(&stopped, ())?;
+    server.shutdown_and_notify(&stopped, ())?;
     if stopped.pluck(&(), Deadline::after(GRACE)).is_none() {
         server.cancel_all_calls();
         stopped.pluck(&(), Deadline::NONE);

@@ -2,22 +2,28 @@
 //!
 //! A call is run (by the thread that finds one of its wakers fired) or used (by an application's
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
-//! complete batches after the lock is gone.
+//! complete batches after the lock is gone. [`poll`] has the operations of handlers, which are
+//! polled instead of started.
+
+mod pending;
+mod poll;
+
+pub use poll::Reply;
+
+use pending::{Done, NO_BATCH, Pending};
 
 use super::Outcome;
 use super::batch::{Batch, OpKind, StartError, StartErrorCause};
-use super::event::BatchOutcome;
-use super::few::Few;
 use crate::cq::{self, PendingOp};
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, Scheduled, TimerId};
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 use crate::sync::Mutex;
-use crate::transport::{Head, Message, Stream};
+use crate::transport::{Head, Stream};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
 
 /// A call, as the server and its transport know it.
@@ -34,18 +40,39 @@ struct State {
     stream: Option<Box<dyn Stream>>,
     /// Whether it was over before its status was sent. Of use once it is over.
     is_cancelled: bool,
+    /// What it was cancelled with.
+    cause: Option<Status>,
     /// The deadline's, while the call lives.
     timer: Option<TimerId>,
-    /// Who waits for the first message, before the application knows of the call.
-    first_message: Option<FirstMessage>,
+    /// Who waits for the only message, before the application knows of the call.
+    arrival: Option<Arrival>,
     /// Nobody has asked for the call's close, but the server wants to know.
     is_watched: bool,
     progress: Sent,
     pending: Pending,
+    /// Trailing metadata that a handler has set before it knows its status.
+    trailers: Metadata,
+    pollers: Pollers,
 }
 
-/// A function that gets a call's first message, or `None` if the call ends without one.
-pub(crate) type FirstMessage = Box<dyn FnOnce(Option<Bytes>) + Send>;
+/// A function that gets a call's only message, or `None` if the call ends without one.
+pub(crate) type OnlyMessage = Box<dyn FnOnce(Option<Bytes>) + Send>;
+
+/// The only message of a call, on its way: the call is handed on when the client has said that no
+/// other follows.
+struct Arrival {
+    message: Option<Bytes>,
+    then: OnlyMessage,
+}
+
+/// Who polls the call, and is to be woken when polling again is worth while.
+#[derive(Default)]
+struct Pollers {
+    read: Option<Waker>,
+    write: Option<Waker>,
+    /// Until the call is over.
+    over: Vec<Waker>,
+}
 
 /// How far the sends have come, counting those that are pending.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,129 +81,6 @@ enum Sent {
     Nothing,
     InitialMetadata,
     Status,
-}
-
-/// The pending operations, each with the batch it belongs to, and the batches.
-#[derive(Default)]
-struct Pending {
-    initial_metadata: Option<(BatchId, Metadata)>,
-    /// The message is taken out when the stream begins to send it.
-    message: Option<(BatchId, Option<Message>)>,
-    status: Option<(BatchId, Status)>,
-    receive_message: Option<BatchId>,
-    receive_close: Option<BatchId>,
-    batches: Few<PendingBatch>,
-    next_batch: BatchId,
-}
-
-/// Names a pending batch of a call.
-type BatchId = u64;
-
-struct PendingBatch {
-    id: BatchId,
-    op: PendingOp<Outcome>,
-    /// How many of its operations are not done.
-    left: usize,
-    is_ok: bool,
-    outcome: BatchOutcome,
-}
-
-/// What is to be done once the call's lock is gone. Most often one batch completes.
-#[derive(Default)]
-struct Done {
-    batches: Few<PendingBatch>,
-    first_message: Option<(FirstMessage, Option<Bytes>)>,
-}
-
-impl Done {
-    /// Hands everything on. Called without locks.
-    fn settle(self) {
-        for batch in self.batches {
-            batch.op.complete(batch.is_ok, batch.outcome.into());
-        }
-        if let Some((then, message)) = self.first_message {
-            then(message);
-        }
-    }
-}
-
-impl Pending {
-    /// The kind of the batch's that is pending already.
-    fn conflict(&self, batch: &Batch) -> Option<OpKind> {
-        OpKind::ALL.into_iter().find(|kind| {
-            batch.has(*kind)
-                && match kind {
-                    OpKind::SendInitialMetadata => self.initial_metadata.is_some(),
-                    OpKind::SendMessage => self.message.is_some(),
-                    OpKind::SendStatus => self.status.is_some(),
-                    OpKind::ReceiveMessage => self.receive_message.is_some(),
-                    OpKind::ReceiveClose => self.receive_close.is_some(),
-                }
-        })
-    }
-
-    /// Files a batch and its operations. A batch without any is done at once.
-    fn file(&mut self, batch: Batch, op: PendingOp<Outcome>, done: &mut Done) {
-        let id = self.next_batch;
-        self.next_batch += 1;
-        let left = OpKind::ALL.into_iter().filter(|kind| batch.has(*kind)).count();
-        let outcome = BatchOutcome::default();
-        let pending = PendingBatch { id, op, left, is_ok: true, outcome };
-        if left == 0 {
-            return done.batches.push(pending);
-        }
-        self.batches.push(pending);
-        let Batch { initial_metadata, message, status, receives_message, receives_close } = batch;
-        if let Some(metadata) = initial_metadata {
-            self.initial_metadata = Some((id, metadata));
-        }
-        if let Some(data) = message {
-            self.message = Some((id, Some(Message { compressed: false, data })));
-        }
-        if let Some(status) = status {
-            self.status = Some((id, status));
-        }
-        if receives_message {
-            self.receive_message = Some(id);
-        }
-        if receives_close {
-            self.receive_close = Some(id);
-        }
-    }
-
-    /// One operation of a batch is done.
-    fn finish(
-        &mut self,
-        id: BatchId,
-        is_ok: bool,
-        done: &mut Done,
-        fill: impl FnOnce(&mut BatchOutcome),
-    ) {
-        let Some(batch) = self.batches.find(|batch| batch.id == id) else { return };
-        batch.is_ok &= is_ok;
-        fill(&mut batch.outcome);
-        batch.left -= 1;
-        if batch.left == 0 {
-            let batch = self.batches.take(|batch| batch.id == id);
-            batch.into_iter().for_each(|batch| done.batches.push(batch));
-        }
-    }
-
-    /// Everything that is pending fails, except that the close has come.
-    fn fail_all(&mut self, is_cancelled: bool, done: &mut Done) {
-        let failing = [
-            self.initial_metadata.take().map(|(id, _)| id),
-            self.message.take().map(|(id, _)| id),
-            self.status.take().map(|(id, _)| id),
-            self.receive_message.take(),
-        ];
-        for id in failing.into_iter().flatten() {
-            self.finish(id, false, done, |_| {});
-        }
-        if let Some(id) = self.receive_close.take() {
-            self.finish(id, true, done, |outcome| outcome.is_cancelled = is_cancelled);
-        }
-    }
 }
 
 impl State {
@@ -240,16 +144,68 @@ impl State {
         context: &mut Context<'_>,
         done: &mut Done,
     ) -> Result<(), Status> {
-        let is_wanted = self.pending.receive_message.is_some() || self.first_message.is_some();
-        let Some(stream) = self.stream.as_mut().filter(|_| is_wanted) else { return Ok(()) };
+        if self.arrival.is_some() {
+            return self.receive_only_message(context, done);
+        }
+        let Some(id) = self.pending.receive_message else { return Ok(()) };
+        let Some(stream) = &mut self.stream else { return Ok(()) };
         let Poll::Ready(result) = stream.poll_message(context) else { return Ok(()) };
         let message = result?.map(|message| message.data);
-        if let Some(then) = self.first_message.take() {
-            done.first_message = Some((then, message));
-        } else if let Some(id) = self.pending.receive_message.take() {
-            self.pending.finish(id, true, done, |outcome| outcome.message = message);
+        self.pending.receive_message = None;
+        self.pending.finish(id, true, done, |outcome| outcome.message = message);
+        Ok(())
+    }
+
+    fn receive_only_message(
+        &mut self,
+        context: &mut Context<'_>,
+        done: &mut Done,
+    ) -> Result<(), Status> {
+        let Some(mut arrival) = self.arrival.take() else { return Ok(()) };
+        match self.poll_only_message(&mut arrival.message, context) {
+            Poll::Pending => self.arrival = Some(arrival),
+            Poll::Ready(result) => {
+                let message = result.as_ref().ok().cloned();
+                done.arrival = Some((arrival.then, message));
+                result?;
+            }
         }
         Ok(())
+    }
+
+    /// Ready when the client has sent one message and said that it was the last.
+    ///
+    /// # Errors
+    /// UNIMPLEMENTED for more or fewer, as gRPC's status code document has it ("cardinality
+    /// violation"), or how the stream ended.
+    fn poll_only_message(
+        &mut self,
+        message: &mut Option<Bytes>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, Status>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(self.cause_of_end()));
+        };
+        loop {
+            match ready!(stream.poll_message(context))? {
+                Some(_) if message.is_some() => {
+                    let text = "the method takes one message, and the client sent more";
+                    return Poll::Ready(Err(Status::unimplemented(text)));
+                }
+                Some(first) => *message = Some(first.data),
+                None => {
+                    let text = "the method takes one message, and the client sent none";
+                    let only = message.take().ok_or_else(|| Status::unimplemented(text));
+                    return Poll::Ready(only);
+                }
+            }
+        }
+    }
+
+    /// Why there is no stream.
+    fn cause_of_end(&self) -> Status {
+        let over = || Status::cancelled("the call is over: its status has been sent");
+        self.cause.clone().unwrap_or_else(over)
     }
 
     fn watch_cancel(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
@@ -265,14 +221,16 @@ impl State {
     fn end(&mut self, status: Option<Status>, is_cancelled: bool, done: &mut Done) {
         let Some(mut stream) = self.stream.take() else { return };
         if let Some(status) = status {
+            self.cause = Some(status.clone());
             // If the stream has failed, nobody is there to hear it.
             let _ = stream.send_status(status);
         }
         self.is_cancelled = is_cancelled;
         self.progress = Sent::Status;
-        if let Some(then) = self.first_message.take() {
-            done.first_message = Some((then, None));
+        if let Some(arrival) = self.arrival.take() {
+            done.arrival = Some((arrival.then, None));
         }
+        self.pollers.wake_all(done);
     }
 }
 
@@ -288,11 +246,14 @@ impl CallCore {
             state: Mutex::new(State {
                 stream: Some(stream),
                 is_cancelled: false,
+                cause: None,
                 timer: None,
-                first_message: None,
+                arrival: None,
                 is_watched: false,
                 progress: Sent::Nothing,
                 pending: Pending::default(),
+                trailers: Metadata::new(),
+                pollers: Pollers::default(),
             }),
         });
         if let Some(deadline) = deadline {
@@ -320,23 +281,23 @@ impl CallCore {
         self.with_state(|state, context, _| state.take_in(context));
     }
 
-    /// The same with the first message, `None` if the client sends none. If it is not there in
-    /// full, `later` makes a function that gets it.
+    /// The same for a method with one request message: ready with it, or with `None` if the call
+    /// has ended instead. If it is not there in full, `later` makes a function that gets it.
     pub(crate) fn begin_with_message(
         self: &Arc<Self>,
-        later: impl FnOnce() -> FirstMessage,
+        later: impl FnOnce() -> OnlyMessage,
     ) -> Poll<Option<Bytes>> {
         self.with_state(|state, context, done| {
             state.take_in(context);
-            let Some(stream) = &mut state.stream else { return Poll::Ready(None) };
-            match stream.poll_message(context) {
-                Poll::Ready(Ok(message)) => Poll::Ready(message.map(|message| message.data)),
+            let mut message = None;
+            match state.poll_only_message(&mut message, context) {
+                Poll::Ready(Ok(message)) => Poll::Ready(Some(message)),
                 Poll::Ready(Err(status)) => {
                     state.end(Some(status), true, done);
                     Poll::Ready(None)
                 }
                 Poll::Pending => {
-                    state.first_message = Some(later());
+                    state.arrival = Some(Arrival { message, then: later() });
                     Poll::Pending
                 }
             }
@@ -463,6 +424,19 @@ impl State {
     }
 }
 
+impl Pollers {
+    /// Something has come, or there is room again.
+    fn wake_those_of_messages(&mut self, done: &mut Done) {
+        let wakers = [self.read.take(), self.write.take()];
+        wakers.into_iter().flatten().for_each(|waker| done.wakers.push(waker));
+    }
+
+    fn wake_all(&mut self, done: &mut Done) {
+        self.wake_those_of_messages(done);
+        self.over.drain(..).for_each(|waker| done.wakers.push(waker));
+    }
+}
+
 impl Run for CallCore {
     fn run(self: Arc<Self>) {
         self.scheduled.clear();
@@ -470,6 +444,7 @@ impl Run for CallCore {
         self.with_state(|state, context, done| {
             state.take_in(context);
             state.advance(context, done);
+            state.pollers.wake_those_of_messages(done);
             if has_expired && state.stream.is_some() {
                 let status = Status::new(Code::DeadlineExceeded, "the call's deadline passed");
                 state.end(Some(status), true, done);

@@ -4,7 +4,6 @@
 //! [`event`] what comes out of the queue for it.
 
 mod batch;
-pub mod codec;
 mod core;
 mod event;
 mod few;
@@ -13,7 +12,8 @@ mod few;
 mod tests;
 
 pub use batch::{Batch, StartError};
-pub(crate) use core::{CallCore, FirstMessage, Owner};
+pub use core::Reply;
+pub(crate) use core::{CallCore, OnlyMessage, Owner};
 pub(crate) use event::NewCall;
 pub use event::Outcome;
 

@@ -3,7 +3,7 @@
 
 use super::Event;
 use crate::iomgr::{Iomgr, Pollset, Run, Scheduled, attends};
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,15 +72,21 @@ pub(crate) struct PendingOp<O: Default> {
     slot: usize,
 }
 
-/// A queue whose tag type is forgotten.
+/// What an operation reports to: a queue whose tag type is forgotten, or something else that
+/// waits for one.
 pub(crate) trait Complete<O>: Send + Sync {
-    /// Whether the application still has the queue.
+    /// Whether the application still wants to know.
     fn is_wanted(&self) -> bool;
 
     fn complete(&self, slot: usize, is_ok: bool, outcome: O);
 }
 
 impl<O: Default> PendingOp<O> {
+    /// An operation that reports to something other than a queue.
+    pub(crate) fn reporting_to(waiter: Arc<dyn Complete<O>>) -> Self {
+        Self { queue: Some(waiter), slot: 0 }
+    }
+
     /// Whether anybody would get to know how it ends.
     pub(crate) fn is_wanted(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.is_wanted())
@@ -158,6 +164,20 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
         }
         let slot = state.pending.insert(Pending { tag, companion });
         Ok(PendingOp { queue: Some(self.clone()), slot })
+    }
+
+    /// Puts a tag in that comes out at once: an operation that has ended as it began.
+    ///
+    /// # Errors
+    /// The tag, if the queue is shut down.
+    pub(crate) fn push(&self, tag: T) -> Result<(), T> {
+        let state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(tag);
+        }
+        let event = Event { tag, is_ok: true, outcome: O::default(), companion: None };
+        self.enqueue(state, event);
+        Ok(())
     }
 
     /// Takes the oldest event, and makes sure that another thread comes for the next one.
@@ -244,7 +264,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
     }
 
     /// The application lets go: what is ready is dropped, and so is what comes later.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
         state.phase = Phase::Abandoned;
         let ready = std::mem::take(&mut state.ready);
@@ -273,6 +293,11 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
             drop(event);
             return;
         }
+        self.enqueue(state, event);
+    }
+
+    /// Adds an event, and sees to it that somebody takes it.
+    fn enqueue(&self, mut state: MutexGuard<'_, State<T, O>>, event: Event<T, O>) {
         let was_empty = state.ready.is_empty();
         state.ready.push_back(event);
         drop(state);

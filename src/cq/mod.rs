@@ -11,6 +11,7 @@
 //! is its type parameter `O`.
 
 mod alarm;
+mod block_on;
 mod callback;
 mod core;
 mod next;
@@ -22,10 +23,11 @@ mod loom_models;
 mod tests;
 
 pub use alarm::Alarm;
+pub use block_on::block_on;
 pub use callback::CallbackQueue;
 #[doc(hidden)]
 pub use core::Core;
-pub(crate) use core::PendingOp;
+pub(crate) use core::{Complete, PendingOp};
 pub use next::{CompletionQueue, Turn};
 pub use pluck::PluckQueue;
 

@@ -43,7 +43,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
         Self::on(iomgr())
     }
 
-    pub(super) fn on(iomgr: Arc<Iomgr>) -> Self {
+    pub(crate) fn on(iomgr: Arc<Iomgr>) -> Self {
         Self { core: Core::for_threads(iomgr) }
     }
 

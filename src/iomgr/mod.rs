@@ -21,6 +21,7 @@ mod endpoint;
 mod exec_ctx;
 mod readiness;
 mod timers;
+mod turn;
 
 mod posix;
 
@@ -31,6 +32,7 @@ pub(crate) use exec_ctx::{ExecCtx, Run, Scheduled, attends};
 pub use posix::ListenAddress;
 pub(crate) use posix::{AcceptHandler, Iomgr, Pollset, TcpListener};
 pub(crate) use timers::TimerId;
+pub(crate) use turn::Turn;
 
 /// A manager of its own for the tests and models of the layers above.
 #[cfg(all(test, turnstile_loom))]

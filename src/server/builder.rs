@@ -2,10 +2,17 @@
 
 use super::connections::Connections;
 use super::methods::{Method, Methods, Payload};
+use super::run_queue::RunQueue;
 use super::{Inner, Server};
+use crate::codec::{Codec, Raw};
+use crate::error::{Error, Result};
 use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, TcpListener};
+use crate::service::{self, Chain, Interceptor, MethodDescriptor, Service, Streaming, Writer};
+use crate::status::Status;
 use crate::transport::h2::Config;
-use std::io;
+use bytes::Bytes;
+use std::collections::HashSet;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +25,16 @@ use std::time::Duration;
 /// let say_hello = builder.register_unary("/helloworld.Greeter/SayHello");
 /// let server = builder.listen("127.0.0.1:0").listen("[::1]:0").build()?;
 /// assert_eq!(server.addresses().len(), 2);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), turnstile::Error>(())
 /// ```
 #[derive(Debug)]
 #[must_use = "a server listens when it is built"]
 pub struct Builder {
     addresses: Vec<String>,
     methods: Vec<(Method, Payload)>,
+    services: Vec<Service>,
+    fallback: Option<Service>,
+    interceptors: Chain,
     config: Config,
     reuse_port: bool,
     max_waiting_calls: usize,
@@ -35,26 +45,69 @@ impl Builder {
         Self {
             addresses: Vec::new(),
             methods: Vec::new(),
+            services: Vec::new(),
+            fallback: None,
+            interceptors: Chain::default(),
             config: Config::default(),
             reuse_port: false,
             max_waiting_calls: 1000,
         }
     }
 
+    /// Adds a service, whose calls the threads in [`Server::run`] handle. Services of all styles may
+    /// be added side by side, and beside registered methods.
+    pub fn add_service(&mut self, service: Service) -> &mut Self {
+        self.services.push(service);
+        self
+    }
+
+    /// Adds an interceptor to all services and the fallback, behind those that are there.
+    pub fn intercept(&mut self, interceptor: impl Interceptor) -> &mut Self {
+        self.interceptors.push(interceptor);
+        self
+    }
+
+    /// Sets the handler for calls of methods that the server does not have, with messages as bytes:
+    /// for proxies. [`Context::method`](crate::Context::method) says which it is. Without it they
+    /// are answered with UNIMPLEMENTED.
+    pub fn fallback<F, Fut>(&mut self, handler: F) -> &mut Self
+    where
+        F: Fn(Streaming<Bytes>, Writer<Bytes>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = std::result::Result<(), Status>> + Send + 'static,
+    {
+        const ANY: MethodDescriptor<Bytes, Bytes, Raw> = MethodDescriptor::bidi_streaming("/*");
+        let service = service::Builder::new("*", ())
+            .bidi_streaming(ANY, move |_, requests, replies| handler(requests, replies));
+        self.fallback = Some(service.build());
+        self
+    }
+
+    /// Registers a method by its descriptor, as [`register_method`](Self::register_method) or
+    /// [`register_unary`](Self::register_unary) would.
+    pub fn register<Req, Res, C>(&mut self, method: &MethodDescriptor<Req, Res, C>) -> Method
+    where
+        C: Codec<Req> + Codec<Res>,
+    {
+        let has_one = method.kind().has_one_request();
+        let payload = if has_one { Payload::OnlyMessage } else { Payload::None };
+        self.register_as(method.path(), payload)
+    }
+
     /// Registers a method, whose calls can then be requested by themselves. The name is the
     /// request's path: `/package.Service/Method`. Registering a name twice gives the same method.
     pub fn register_method(&mut self, name: &str) -> Method {
-        self.register(name, Payload::None)
+        self.register_as(name, Payload::None)
     }
 
-    /// Registers a method whose calls come with their first message
-    /// ([`Event::take_message`](crate::Event::take_message)), which suits methods with one request
-    /// message.
+    /// Registers a method with one request message, which its calls come with
+    /// ([`Event::take_message`](crate::Event::take_message)). A call comes when the client has sent
+    /// its message and has said that it was the last; one with more or fewer is answered with
+    /// UNIMPLEMENTED, as gRPC's status code document has it.
     pub fn register_unary(&mut self, name: &str) -> Method {
-        self.register(name, Payload::FirstMessage)
+        self.register_as(name, Payload::OnlyMessage)
     }
 
-    fn register(&mut self, name: &str, payload: Payload) -> Method {
+    fn register_as(&mut self, name: &str, payload: Payload) -> Method {
         if let Some((method, known)) = self.methods.iter_mut().find(|(it, _)| it.name() == name) {
             *known = payload;
             return method.clone();
@@ -138,7 +191,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`build`](Self::build).
-    pub fn bind(&mut self, address: &str) -> io::Result<Server> {
+    pub fn bind(&mut self, address: &str) -> Result<Server> {
         self.listen(address).build()
     }
 
@@ -146,17 +199,21 @@ impl Builder {
     ///
     /// # Errors
     /// An address that cannot be read, or listened on (in use, not allowed), with the address and
-    /// the cause; a polling engine that does not start; no address at all.
-    pub fn build(&mut self) -> io::Result<Server> {
+    /// the cause; a polling engine that does not start; no address at all; two services with one
+    /// name, or a service and a registered method with one path.
+    pub fn build(&mut self) -> Result<Server> {
         if self.addresses.is_empty() {
             let message = "the server has no address; give it one with Builder::listen";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            return Err(Error::config(message));
         }
+        self.check_names()?;
         let iomgr = Iomgr::of_process()?;
+        let run_queue = RunQueue::new(iomgr.clone());
         let inner = Arc::new(Inner {
             iomgr: iomgr.clone(),
             config: Arc::new(self.config.clone()),
-            methods: Methods::new(self.methods.clone(), self.max_waiting_calls),
+            methods: self.take_methods(),
+            run_queue,
             connections: Connections::default(),
         });
         let mut listeners = Vec::new();
@@ -177,6 +234,37 @@ impl Builder {
         let _context = ExecCtx::enter();
         inner.connections.listen(listeners);
         Ok(Server { inner, addresses })
+    }
+
+    /// Each service and each path is there once.
+    fn check_names(&self) -> Result<()> {
+        let mut names = HashSet::new();
+        let mut paths: HashSet<&str> = self.methods.iter().map(|(it, _)| it.name()).collect();
+        for service in &self.services {
+            let name = service.name();
+            if !names.insert(name) {
+                return Err(Error::config(format!(
+                    "the service {name} was added twice; add each service once",
+                )));
+            }
+            if let Some(path) = service.paths().find(|path| !paths.insert(path)) {
+                return Err(Error::config(format!(
+                    "the method {path} has a handler in the service {name} and was registered or \
+                     added besides; do one of the two",
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_methods(&mut self) -> Methods {
+        let chain = &self.interceptors;
+        let methods_of = |service: Service| {
+            service.into_methods().into_iter().map(|method| method.intercepted_by(chain))
+        };
+        let handled = mem::take(&mut self.services).into_iter().flat_map(methods_of).collect();
+        let fallback = self.fallback.take().and_then(|service| methods_of(service).next());
+        Methods::new(self.methods.clone(), handled, fallback, self.max_waiting_calls)
     }
 }
 

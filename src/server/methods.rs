@@ -1,7 +1,9 @@
-//! Which calls go to whom: each method's requests for calls, or its calls that wait for one.
+//! Which calls go to whom: to a method's handler, or to those who have requested its calls.
 
+use super::run_queue::RunQueue;
 use crate::call::{CallCore, NewCall, Outcome};
 use crate::cq::PendingOp;
+use crate::service;
 use crate::status::Status;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use slab::Slab;
@@ -15,8 +17,8 @@ use std::sync::Arc;
 pub(super) enum Payload {
     /// Nothing but their head: the application receives all messages.
     None,
-    /// Their first message, so that a method with one request message takes one event less.
-    FirstMessage,
+    /// Their only message, so that a method with one request message takes one event less.
+    OnlyMessage,
 }
 
 /// A method that was registered with a server's builder.
@@ -49,9 +51,9 @@ impl fmt::Display for Method {
 
 /// A server's methods.
 pub(super) struct Methods {
-    /// The index of each registered method in `all`.
+    /// The index in `all` of each method that is registered or has a handler.
     by_name: HashMap<Arc<str>, usize>,
-    /// The first is for every method that is not registered.
+    /// The first is for every other method.
     all: Vec<MethodState>,
     /// Somebody wants calls of methods that are not registered.
     takes_any: AtomicBool,
@@ -62,7 +64,36 @@ pub(super) struct Methods {
 
 struct MethodState {
     payload: Payload,
-    calls: Mutex<Calls>,
+    taker: Taker,
+}
+
+/// Who takes a method's calls.
+enum Taker {
+    /// A handler, on a thread in `run`.
+    Handler(Arc<service::Method>),
+    /// Those who request them.
+    Requests(Mutex<Calls>),
+}
+
+impl MethodState {
+    fn requested(payload: Payload) -> Self {
+        Self { payload, taker: Taker::Requests(Mutex::default()) }
+    }
+
+    fn handled(method: service::Method) -> Self {
+        let payload = match method.kind().has_one_request() {
+            true => Payload::OnlyMessage,
+            false => Payload::None,
+        };
+        Self { payload, taker: Taker::Handler(Arc::new(method)) }
+    }
+
+    fn requests(&self) -> Option<&Mutex<Calls>> {
+        match &self.taker {
+            Taker::Requests(calls) => Some(calls),
+            Taker::Handler(_) => None,
+        }
+    }
 }
 
 /// Requests and calls of one method; at most one of the two queues is not empty.
@@ -89,16 +120,27 @@ impl Methods {
     /// The index for methods that are not registered.
     pub(super) const ANY: usize = 0;
 
-    pub(super) fn new(registered: Vec<(Method, Payload)>, max_waiting: usize) -> Self {
-        let takes_any = AtomicBool::new(registered.is_empty());
-        let mut all = vec![MethodState { payload: Payload::None, calls: Mutex::default() }];
-        let mut by_name = HashMap::new();
+    pub(super) fn new(
+        registered: Vec<(Method, Payload)>,
+        handled: Vec<service::Method>,
+        fallback: Option<service::Method>,
+        max_waiting: usize,
+    ) -> Self {
+        // With no method at all, it is those of any method that will be requested.
+        let takes_any = registered.is_empty() && handled.is_empty() || fallback.is_some();
+        let any =
+            fallback.map_or_else(|| MethodState::requested(Payload::None), MethodState::handled);
+        let (mut all, mut by_name) = (vec![any], HashMap::new());
         for (method, payload) in registered {
             by_name.insert(method.name, all.len());
-            all.push(MethodState { payload, calls: Mutex::default() });
+            all.push(MethodState::requested(payload));
+        }
+        for method in handled {
+            by_name.insert(method.path().clone(), all.len());
+            all.push(MethodState::handled(method));
         }
         let arriving = Mutex::new(Some(Slab::new()));
-        Self { by_name, all, takes_any, max_waiting, arriving }
+        Self { by_name, all, takes_any: AtomicBool::new(takes_any), max_waiting, arriving }
     }
 
     pub(super) fn knows(&self, method: &Method) -> bool {
@@ -111,17 +153,29 @@ impl Methods {
         registered.or_else(|| self.takes_any.load(Ordering::Acquire).then_some(Self::ANY))
     }
 
+    /// The handler of a method, if it has one.
+    pub(super) fn handler(&self, method: usize) -> Option<&service::Method> {
+        match &self.all[method].taker {
+            Taker::Handler(method) => Some(method),
+            Taker::Requests(_) => None,
+        }
+    }
+
     pub(super) fn payload(&self, method: usize) -> Payload {
         self.all[method].payload
     }
 
     /// Somebody asks for a call: gets one that waits, or waits for one.
     pub(super) fn request(&self, method: usize, request: PendingOp<Outcome>) {
+        // Calls that a fallback handler takes are not to be had.
+        let Some(calls_of_method) = self.all[method].requests() else {
+            return request.complete(false, Outcome::default());
+        };
         if method == Self::ANY {
             self.takes_any.store(true, Ordering::Release);
         }
         loop {
-            let mut calls = self.all[method].calls.lock();
+            let mut calls = calls_of_method.lock();
             if calls.is_closed {
                 drop(calls);
                 return request.complete(false, Outcome::default());
@@ -139,9 +193,17 @@ impl Methods {
         }
     }
 
-    /// A call comes: it goes to who has asked for one, or waits.
-    pub(super) fn deliver(&self, method: usize, call: NewCall) {
-        let mut calls = self.all[method].calls.lock();
+    /// A call comes: it goes to its handler or to who has asked for one, or waits.
+    pub(super) fn deliver(&self, method: usize, call: NewCall, run_queue: &RunQueue) {
+        match &self.all[method].taker {
+            Taker::Handler(method) => run_queue.handle(method, call),
+            Taker::Requests(calls) => self.offer(calls, call),
+        }
+    }
+
+    /// Gives a call to who has asked for one, or lets it wait.
+    fn offer(&self, calls_of_method: &Mutex<Calls>, call: NewCall) {
+        let mut calls = calls_of_method.lock();
         while let Some(request) = calls.requests.pop_front() {
             // A queue that the application has dropped has nobody to serve the call.
             if request.is_wanted() {
@@ -150,7 +212,7 @@ impl Methods {
             }
             drop(calls);
             drop(request);
-            calls = self.all[method].calls.lock();
+            calls = calls_of_method.lock();
         }
         let ended = calls.take_ended(self.max_waiting);
         let refusal = if calls.is_closed {
@@ -186,8 +248,8 @@ impl Methods {
         for (_, call) in arriving.into_iter().flatten() {
             call.cancel(Status::unavailable("the server is shutting down"));
         }
-        for method in &self.all {
-            let mut calls = method.calls.lock();
+        for calls in self.all.iter().filter_map(MethodState::requests) {
+            let mut calls = calls.lock();
             calls.is_closed = true;
             let Calls { requests, waiting, .. } = mem::take(&mut *calls);
             calls.is_closed = true;

@@ -6,23 +6,27 @@
 mod builder;
 mod connections;
 mod methods;
+mod run_queue;
+mod task;
 
 pub use builder::Builder;
 pub use methods::Method;
 
-use crate::call::{CallCore, FirstMessage, NewCall, Outcome, Owner};
-use crate::cq::{Queue, ShutDown};
-use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress};
+use crate::call::{CallCore, NewCall, OnlyMessage, Outcome, Owner};
+use crate::cq::{PendingOp, Queue, ShutDown};
+use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Run};
 use crate::status::Status;
 use crate::transport::h2::{Config, ServerTransport};
 use crate::transport::{Acceptor, Head, Stream};
 use bytes::Bytes;
 use connections::Connections;
 use methods::{Methods, Payload};
+use run_queue::RunQueue;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 /// A server: it listens from [`Builder::bind`] on, and serves while threads wait on queues.
 ///
@@ -40,6 +44,7 @@ struct Inner {
     iomgr: Arc<Iomgr>,
     config: Arc<Config>,
     methods: Methods,
+    run_queue: Arc<RunQueue>,
     connections: Connections,
 }
 
@@ -134,9 +139,39 @@ impl Server {
         Ok(())
     }
 
-    /// Shuts down gracefully. Listeners close; requested calls that have not come fail; calls that
-    /// wait for a request end with UNAVAILABLE; clients are told to go elsewhere (GOAWAY) and may
-    /// finish the calls they have. When all connections are closed, `tag` comes out of `queue`.
+    /// Serves on this thread: handles the calls of services, and does whatever I/O there is to do.
+    /// Returns when the server has been shut down and every call has ended.
+    ///
+    /// Call it on as many threads as the server shall have. Async handlers share them all; a
+    /// blocking handler has one to itself while it runs, so that as many calls of blocking services
+    /// are handled at once as there are threads here, and others wait for their turn.
+    ///
+    /// Callable from any thread; blocks until the shutdown is complete.
+    pub fn run(&self) {
+        self.inner.run_queue.run();
+    }
+
+    /// Shuts down gracefully, and lets [`run`](Self::run) return everywhere: listeners close,
+    /// clients are told to go elsewhere (GOAWAY) and may finish the calls they have. After `grace`
+    /// those are cancelled.
+    ///
+    /// Callable from any thread; never blocks. Of several calls, the shortest grace counts.
+    pub fn shutdown(&self, grace: Duration) {
+        let _context = ExecCtx::enter();
+        if let Some(deadline) = Instant::now().checked_add(grace) {
+            let overdue = Arc::new(Overdue(self.inner.clone()));
+            let timer = self.inner.iomgr.timer_init(deadline, overdue);
+            self.inner.run_queue.keep_timer(timer);
+        }
+        let done = PendingOp::reporting_to(self.inner.run_queue.clone());
+        self.inner.connections.shutdown(done);
+        self.inner.methods.close();
+    }
+
+    /// Shuts down gracefully, with an event at the end. Listeners close; requested calls that have
+    /// not come fail; calls that wait for a request end with UNAVAILABLE; clients are told to go
+    /// elsewhere (GOAWAY) and may finish the calls they have. When all connections are closed, `tag`
+    /// comes out of `queue`.
     ///
     /// That takes as long as the longest call: set a limit with an [`Alarm`](crate::Alarm) and
     /// [`cancel_all_calls`](Self::cancel_all_calls). May be called more than once: each tag comes
@@ -146,7 +181,7 @@ impl Server {
     ///
     /// # Errors
     /// If `queue` is shut down; the error holds the tag.
-    pub fn shutdown<T: Send + 'static>(
+    pub fn shutdown_and_notify<T: Send + 'static>(
         &self,
         queue: &impl Queue<T, Outcome>,
         tag: T,
@@ -154,6 +189,8 @@ impl Server {
         let _context = ExecCtx::enter();
         let done = queue.core().begin_op(tag, None).map_err(ShutDown)?;
         self.inner.connections.shutdown(done);
+        // Threads in `run` go home too.
+        self.inner.connections.shutdown(PendingOp::reporting_to(self.inner.run_queue.clone()));
         self.inner.methods.close();
         Ok(())
     }
@@ -173,6 +210,17 @@ impl Drop for Server {
         let _context = ExecCtx::enter();
         self.inner.connections.close();
         self.inner.methods.close();
+        self.inner.run_queue.abandon();
+    }
+}
+
+/// A graceful shutdown's patience is over.
+struct Overdue(Arc<Inner>);
+
+impl Run for Overdue {
+    fn run(self: Arc<Self>) {
+        tracing::info!("the shutdown's grace is over; the calls that still run are cancelled");
+        self.0.connections.abort_all();
     }
 }
 
@@ -207,12 +255,15 @@ impl Acceptor for Inner {
                 Status::unimplemented(format!("the server has no method {}", call.head().method()));
             return call.cancel(status);
         };
+        if let Some(refusal) = self.refusal(method, call.head()) {
+            return call.cancel(refusal);
+        }
         match self.methods.payload(method) {
             Payload::None => {
                 call.begin();
-                self.methods.deliver(method, NewCall { owner, message: None });
+                self.methods.deliver(method, NewCall { owner, message: None }, &self.run_queue);
             }
-            Payload::FirstMessage => self.deliver_with_message(method, owner),
+            Payload::OnlyMessage => self.deliver_with_message(method, owner),
         }
     }
 
@@ -222,23 +273,36 @@ impl Acceptor for Inner {
 }
 
 impl Inner {
+    /// Why the handler of a method cannot take a call.
+    fn refusal(&self, method: usize, head: &Head) -> Option<Status> {
+        let subtype = head.subtype.as_deref()?;
+        let method = self.methods.handler(method)?;
+        let message = format!(
+            "the request's content-type is application/grpc+{subtype}, and {} takes \
+             application/grpc+{}",
+            method.path(),
+            method.subtype(),
+        );
+        (!method.takes(subtype)).then(|| Status::unimplemented(message))
+    }
+
     /// Hands a call on with its first message, now or when that has come.
     fn deliver_with_message(self: Arc<Self>, method: usize, owner: Owner) {
         let call = owner.core().clone();
         // Until the message has come, the call owns itself.
         let mut owner = Some(owner);
         let mut is_too_late = false;
-        let later = || -> FirstMessage {
+        let later = || -> OnlyMessage {
             let (server, owner) = (self.clone(), owner.take());
             let arriving = self.methods.insert_arriving(call.clone());
             is_too_late = arriving.is_none();
             Box::new(move |message| {
                 arriving.into_iter().for_each(|id| server.methods.remove_arriving(id));
-                server.on_first_message(method, owner, message);
+                server.on_only_message(method, owner, message);
             })
         };
         match call.begin_with_message(later) {
-            Poll::Ready(message) => self.on_first_message(method, owner, message),
+            Poll::Ready(message) => self.on_only_message(method, owner, message),
             Poll::Pending if is_too_late => {
                 call.cancel(Status::unavailable("the server is shutting down"));
             }
@@ -246,12 +310,12 @@ impl Inner {
         }
     }
 
-    fn on_first_message(&self, method: usize, owner: Option<Owner>, message: Option<Bytes>) {
+    fn on_only_message(&self, method: usize, owner: Option<Owner>, message: Option<Bytes>) {
         // A call that ended instead is nobody's business.
         if let Some(owner) = owner
             && (message.is_some() || !owner.core().is_over())
         {
-            self.methods.deliver(method, NewCall { owner, message });
+            self.methods.deliver(method, NewCall { owner, message }, &self.run_queue);
         }
     }
 }

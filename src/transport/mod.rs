@@ -17,8 +17,6 @@ pub(crate) mod h2;
 )]
 pub(crate) mod inproc;
 
-mod turn;
-
 use crate::iomgr::PeerAddress;
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -44,6 +42,8 @@ pub(crate) struct Head {
     /// The name that the client asked for; empty if it said none.
     pub(crate) authority: Option<http::uri::Authority>,
     pub(crate) metadata: Metadata,
+    /// What follows `application/grpc+` in the content type, if anything does.
+    pub(crate) subtype: Option<Box<str>>,
     /// What `grpc-timeout` said.
     pub(crate) timeout: Option<Duration>,
     pub(crate) peer: Arc<PeerAddress>,

@@ -123,7 +123,11 @@ impl TestServer {
     pub(crate) fn shut_down(&self) {
         let tag = self.shared.tag(Kind::ShutDown);
         let server = self.server();
-        server.as_ref().expect("it was not dropped").shutdown(&self.shared.cq, tag).unwrap();
+        server
+            .as_ref()
+            .expect("it was not dropped")
+            .shutdown_and_notify(&self.shared.cq, tag)
+            .unwrap();
     }
 
     pub(crate) fn cancel_all_calls(&self) {

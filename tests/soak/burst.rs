@@ -124,7 +124,7 @@ pub(crate) fn run(stream_window: u32, directions: &[Direction]) {
     // With the runtime the connection is closed, if it is not.
     drop(runtime);
     let tag = bursts.tag(What::ShutDown);
-    bursts.server.shutdown(&bursts.queue, tag).expect("the queue is open");
+    bursts.server.shutdown_and_notify(&bursts.queue, tag).expect("the queue is open");
     bursts.tags.enter();
     bursts.server.cancel_all_calls();
     for server in servers {

@@ -280,7 +280,7 @@ impl Service {
     /// Ends the server gracefully, and with it its threads.
     pub(crate) fn shut_down(&self) {
         let tag = self.tag(What::ShutDown);
-        self.server.shutdown(&self.shared, tag).expect("the queue is open");
+        self.server.shutdown_and_notify(&self.shared, tag).expect("the queue is open");
         self.tags.enter();
     }
 }

@@ -46,6 +46,7 @@ impl Peer for InprocPeer {
             path: http::uri::PathAndQuery::from_static("/test.Test/Test"),
             authority: None,
             metadata,
+            subtype: None,
             timeout,
             peer: Arc::new(PeerAddress::InProcess),
         }));

@@ -62,7 +62,7 @@ pub(super) fn read_head<B>(
 ) -> Result<(Head, B), Box<Refusal>> {
     let (parts, body) = request.into_parts();
     check_method(&parts.method)?;
-    check_content_type(&parts.headers)?;
+    let subtype = read_content_type(&parts.headers)?;
     check_te(&parts.headers)?;
     check_size(&parts.headers, max_metadata_size)?;
     check_encoding(&parts.headers)?;
@@ -73,6 +73,7 @@ pub(super) fn read_head<B>(
         path,
         authority: uri.authority,
         metadata: Metadata::from_headers(parts.headers),
+        subtype,
         timeout,
         peer: peer.clone(),
     };
@@ -94,13 +95,22 @@ fn check_method(method: &Method) -> Check {
 }
 
 /// "Content-Type → "content-type" "application/grpc" [("+proto" / "+json" / {custom})]", and 415
-/// for anything else, so that a client that is not gRPC sees an HTTP error.
-fn check_content_type(headers: &HeaderMap) -> Check {
+/// for anything else, so that a client that is not gRPC sees an HTTP error. Gives what follows the
+/// plus.
+fn read_content_type(headers: &HeaderMap) -> Result<Option<Box<str>>, Box<Refusal>> {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let known = b"application/grpc";
     let is_grpc = value.len() >= known.len() && value[..known.len()].eq_ignore_ascii_case(known);
-    if is_grpc && matches!(value.get(known.len()), None | Some(b'+' | b';')) {
-        return Ok(());
+    let rest = if is_grpc { &value[known.len()..] } else { b"" };
+    match rest.split_first() {
+        None if is_grpc => return Ok(None),
+        Some((b';', _)) => return Ok(None),
+        Some((b'+', subtype)) => {
+            let subtype = subtype.split(|byte| *byte == b';').next().unwrap_or_default();
+            let subtype = String::from_utf8_lossy(subtype.trim_ascii()).to_ascii_lowercase();
+            return Ok(Some(subtype.into_boxed_str()));
+        }
+        _ => {}
     }
     let message = if value.is_empty() {
         "the request has no content-type; gRPC's is application/grpc".to_owned()

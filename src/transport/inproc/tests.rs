@@ -46,6 +46,7 @@ impl World {
             path: http::uri::PathAndQuery::from_static("/a/b"),
             authority: None,
             metadata: Metadata::new(),
+            subtype: None,
             timeout: None,
             peer: Arc::new(PeerAddress::InProcess),
         })

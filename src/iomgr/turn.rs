@@ -1,4 +1,4 @@
-//! The turn of a transport: one thread at a time drives it, and no wake is lost.
+//! The turn of a transport or a task: one thread at a time drives it, and no wake is lost.
 //!
 //! ```text
 //!            notify               begin              end
@@ -34,12 +34,22 @@ impl Turn {
     /// way, which will see to it, or if it is closed.
     #[must_use]
     pub(crate) fn notify(&self) -> bool {
-        let before = self.update(|state| match state {
+        matches!(self.wake(), IDLE | NOTIFIED)
+    }
+
+    /// The same for something whose scheduled run is there for any thread to take: true only for
+    /// the one who must schedule it.
+    #[must_use]
+    pub(crate) fn notify_once(&self) -> bool {
+        self.wake() == IDLE
+    }
+
+    fn wake(&self) -> u8 {
+        self.update(|state| match state {
             IDLE => NOTIFIED,
             RUNNING => RUN_AGAIN,
             other => other,
-        });
-        matches!(before, IDLE | NOTIFIED)
+        })
     }
 
     /// Takes the turn. False if another thread has it (it will run once more) or it is closed.
@@ -98,6 +108,18 @@ mod tests {
         assert!(turn.begin());
         assert!(turn.end());
         assert!(turn.notify());
+    }
+
+    #[test]
+    fn one_of_several_notifications_schedules_the_run_that_is_there_for_any_thread() {
+        let turn = Turn::new();
+        assert!(turn.notify_once());
+        assert!(!turn.notify_once());
+        assert!(turn.begin());
+        assert!(!turn.notify_once(), "the run under way sees to it");
+        assert!(!turn.end());
+        turn.end_notified();
+        assert!(!turn.notify_once(), "its run is scheduled already");
     }
 
     #[test]

@@ -1,0 +1,141 @@
+//! The operations of a call that have begun and not ended, and what their ends bring.
+
+use super::OnlyMessage;
+use crate::call::Outcome;
+use crate::call::batch::{Batch, OpKind};
+use crate::call::event::BatchOutcome;
+use crate::call::few::Few;
+use crate::cq::PendingOp;
+use crate::metadata::Metadata;
+use crate::status::Status;
+use crate::transport::Message;
+use bytes::Bytes;
+use std::task::Waker;
+
+/// The pending operations, each with the batch it belongs to, and the batches.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) initial_metadata: Option<(BatchId, Metadata)>,
+    /// The message is taken out when the stream begins to send it.
+    pub(super) message: Option<(BatchId, Option<Message>)>,
+    pub(super) status: Option<(BatchId, Status)>,
+    pub(super) receive_message: Option<BatchId>,
+    pub(super) receive_close: Option<BatchId>,
+    batches: Few<PendingBatch>,
+    next_batch: BatchId,
+}
+
+/// Names a pending batch of a call.
+pub(super) type BatchId = u64;
+
+/// The batch of what a handler sends: nobody waits for it to complete.
+pub(super) const NO_BATCH: BatchId = BatchId::MAX;
+
+pub(super) struct PendingBatch {
+    id: BatchId,
+    op: PendingOp<Outcome>,
+    /// How many of its operations are not done.
+    left: usize,
+    is_ok: bool,
+    outcome: BatchOutcome,
+}
+
+/// What is to be done once the call's lock is gone. Most often one batch completes.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) batches: Few<PendingBatch>,
+    pub(super) arrival: Option<(OnlyMessage, Option<Bytes>)>,
+    pub(super) wakers: Few<Waker>,
+}
+
+impl Done {
+    /// Hands everything on. Called without locks.
+    pub(super) fn settle(self) {
+        for batch in self.batches {
+            batch.op.complete(batch.is_ok, batch.outcome.into());
+        }
+        if let Some((then, message)) = self.arrival {
+            then(message);
+        }
+        self.wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Pending {
+    /// The kind of the batch's that is pending already.
+    pub(super) fn conflict(&self, batch: &Batch) -> Option<OpKind> {
+        OpKind::ALL.into_iter().find(|kind| {
+            batch.has(*kind)
+                && match kind {
+                    OpKind::SendInitialMetadata => self.initial_metadata.is_some(),
+                    OpKind::SendMessage => self.message.is_some(),
+                    OpKind::SendStatus => self.status.is_some(),
+                    OpKind::ReceiveMessage => self.receive_message.is_some(),
+                    OpKind::ReceiveClose => self.receive_close.is_some(),
+                }
+        })
+    }
+
+    /// Files a batch and its operations. A batch without any is done at once.
+    pub(super) fn file(&mut self, batch: Batch, op: PendingOp<Outcome>, done: &mut Done) {
+        let id = self.next_batch;
+        self.next_batch += 1;
+        let left = OpKind::ALL.into_iter().filter(|kind| batch.has(*kind)).count();
+        let outcome = BatchOutcome::default();
+        let pending = PendingBatch { id, op, left, is_ok: true, outcome };
+        if left == 0 {
+            return done.batches.push(pending);
+        }
+        self.batches.push(pending);
+        let Batch { initial_metadata, message, status, receives_message, receives_close } = batch;
+        if let Some(metadata) = initial_metadata {
+            self.initial_metadata = Some((id, metadata));
+        }
+        if let Some(data) = message {
+            self.message = Some((id, Some(Message { compressed: false, data })));
+        }
+        if let Some(status) = status {
+            self.status = Some((id, status));
+        }
+        if receives_message {
+            self.receive_message = Some(id);
+        }
+        if receives_close {
+            self.receive_close = Some(id);
+        }
+    }
+
+    /// One operation of a batch is done.
+    pub(super) fn finish(
+        &mut self,
+        id: BatchId,
+        is_ok: bool,
+        done: &mut Done,
+        fill: impl FnOnce(&mut BatchOutcome),
+    ) {
+        let Some(batch) = self.batches.find(|batch| batch.id == id) else { return };
+        batch.is_ok &= is_ok;
+        fill(&mut batch.outcome);
+        batch.left -= 1;
+        if batch.left == 0 {
+            let batch = self.batches.take(|batch| batch.id == id);
+            batch.into_iter().for_each(|batch| done.batches.push(batch));
+        }
+    }
+
+    /// Everything that is pending fails, except that the close has come.
+    pub(super) fn fail_all(&mut self, is_cancelled: bool, done: &mut Done) {
+        let failing = [
+            self.initial_metadata.take().map(|(id, _)| id),
+            self.message.take().map(|(id, _)| id),
+            self.status.take().map(|(id, _)| id),
+            self.receive_message.take(),
+        ];
+        for id in failing.into_iter().flatten() {
+            self.finish(id, false, done, |_| {});
+        }
+        if let Some(id) = self.receive_close.take() {
+            self.finish(id, true, done, |outcome| outcome.is_cancelled = is_cancelled);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A call as its handler sees it: operations that are polled, and what the call ends with.
+//!
+//! The counterpart of batches. What a handler sends is filed among the pending operations without
+//! a batch, so that both keep the same order and the same rules.
+
+use super::{CallCore, NO_BATCH, Sent, State};
+use crate::iomgr::ExecCtx;
+use crate::metadata::Metadata;
+use crate::status::Status;
+use crate::transport::Message;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// What a handler ends a call with.
+#[derive(Debug)]
+pub struct Reply {
+    /// Initial metadata, unless it has been sent.
+    pub(crate) initial_metadata: Metadata,
+    /// A last message.
+    pub(crate) message: Option<Bytes>,
+    /// The status, with trailing metadata.
+    pub(crate) status: Status,
+}
+
+impl Reply {
+    /// The status that the call ends with.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// The same, to change: to add trailing metadata, for instance.
+    pub fn status_mut(&mut self) -> &mut Status {
+        &mut self.status
+    }
+}
+
+impl From<Status> for Reply {
+    fn from(status: Status) -> Self {
+        Self { initial_metadata: Metadata::new(), message: None, status }
+    }
+}
+
+impl CallCore {
+    /// The next message, or `None` when the client has sent its last. One reader at a time.
+    pub(crate) fn poll_message(
+        self: &Arc<Self>,
+        poller: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Status>> {
+        let _context = ExecCtx::enter();
+        self.with_state(|state, context, done| {
+            let Some(stream) = &mut state.stream else {
+                return Poll::Ready(Err(state.cause_of_end()));
+            };
+            let result = match stream.poll_message(context) {
+                Poll::Pending => {
+                    set(&mut state.pollers.read, poller);
+                    return Poll::Pending;
+                }
+                Poll::Ready(result) => result.map(|message| message.map(|message| message.data)),
+            };
+            // What is wrong with the stream ends the call, whatever the handler makes of it.
+            if let Err(status) = &result {
+                state.end(Some(status.clone()), true, done);
+                state.pending.fail_all(true, done);
+            }
+            Poll::Ready(result)
+        })
+    }
+
+    /// Ready when the transport has taken the message, as far as flow control lets it. `message` is
+    /// taken out when it is this one's turn. One writer at a time.
+    pub(crate) fn poll_send_message(
+        self: &Arc<Self>,
+        message: &mut Option<Bytes>,
+        poller: &mut Context<'_>,
+    ) -> Poll<Result<(), Status>> {
+        let _context = ExecCtx::enter();
+        self.with_state(|state, context, done| {
+            loop {
+                state.advance(context, done);
+                if state.stream.is_none() {
+                    return Poll::Ready(Err(state.cause_of_end()));
+                }
+                if state.pending.message.is_some() {
+                    set(&mut state.pollers.write, poller);
+                    return Poll::Pending;
+                }
+                let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
+                state.file_message(message);
+            }
+        })
+    }
+
+    /// Sends initial metadata, before the first message would.
+    ///
+    /// # Errors
+    /// If it has been sent, or the call is over.
+    pub(crate) fn send_initial_metadata(
+        self: &Arc<Self>,
+        metadata: Metadata,
+    ) -> Result<(), Status> {
+        let _context = ExecCtx::enter();
+        self.with_state(|state, context, done| {
+            if state.stream.is_none() {
+                return Err(state.cause_of_end());
+            }
+            if state.progress >= Sent::InitialMetadata {
+                return Err(Status::internal(
+                    "initial metadata has been sent: send it before the first message",
+                ));
+            }
+            state.file_initial_metadata(metadata);
+            state.advance(context, done);
+            Ok(())
+        })
+    }
+
+    /// Adds to the trailing metadata that the call will end with.
+    pub(crate) fn set_trailers(&self, metadata: Metadata) {
+        let before = std::mem::replace(&mut self.state.lock().trailers, metadata);
+        drop(before);
+    }
+
+    /// Sends what is left to send, and the status. Does nothing to a call that is over.
+    pub(crate) fn finish(self: &Arc<Self>, reply: Reply) {
+        let Reply { initial_metadata, message, status } = reply;
+        let _context = ExecCtx::enter();
+        self.with_state(|state, context, done| {
+            if state.progress == Sent::Status {
+                return;
+            }
+            let is_early = state.progress < Sent::InitialMetadata;
+            if is_early && (message.is_some() || !initial_metadata.is_empty()) {
+                state.file_initial_metadata(initial_metadata);
+            }
+            // A write that was given up may still be under way: its message goes first.
+            state.advance(context, done);
+            if let Some(message) = message.filter(|_| state.pending.message.is_none()) {
+                state.file_message(message);
+            }
+            let trailers = std::mem::take(&mut state.trailers);
+            state.progress = Sent::Status;
+            state.pending.status = Some((NO_BATCH, status.and_metadata(trailers)));
+            state.advance(context, done);
+        });
+    }
+
+    /// Ready when the call is over. From now on the client's going away is noticed.
+    pub(crate) fn poll_over(self: &Arc<Self>, poller: &mut Context<'_>) -> Poll<()> {
+        let _context = ExecCtx::enter();
+        self.with_state(|state, context, done| {
+            state.is_watched = true;
+            state.advance(context, done);
+            if state.stream.is_none() {
+                return Poll::Ready(());
+            }
+            let pollers = &mut state.pollers.over;
+            if !pollers.iter().any(|waker| waker.will_wake(poller.waker())) {
+                pollers.push(poller.waker().clone());
+            }
+            Poll::Pending
+        })
+    }
+
+    /// Whether it was over before its status was sent.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let state = self.state.lock();
+        if state.stream.is_none() { state.is_cancelled } else { self.has_expired() }
+    }
+}
+
+impl State {
+    fn file_initial_metadata(&mut self, metadata: Metadata) {
+        self.progress = Sent::InitialMetadata;
+        self.pending.initial_metadata = Some((NO_BATCH, metadata));
+    }
+
+    fn file_message(&mut self, data: Bytes) {
+        if self.progress < Sent::InitialMetadata {
+            self.file_initial_metadata(Metadata::new());
+        }
+        let message = Message { compressed: false, data };
+        self.pending.message = Some((NO_BATCH, Some(message)));
+    }
+}
+
+fn set(slot: &mut Option<Waker>, poller: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(poller.waker()),
+        None => *slot = Some(poller.waker().clone()),
+    }
+}

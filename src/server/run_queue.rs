@@ -1,0 +1,152 @@
+//! What the threads in `run` have to do: calls to handle, and futures to poll.
+//!
+//! It is a completion queue like any other, so that a thread that waits for work is a thread that
+//! polls. Async handlers are polled within a turn of the queue, and what they send leaves at its
+//! end, in one write for each connection. A blocking handler is run after its turn, which others
+//! finish: so it keeps nothing back but its thread.
+
+use super::task::{Task, panicked};
+use crate::call::{CallCore, NewCall, Outcome, Reply};
+use crate::cq::sealed::Queue as _;
+use crate::cq::{Complete, CompletionQueue, Turn, block_on};
+use crate::iomgr::{Deadline, Iomgr, TimerId};
+use crate::service::{Method, Style};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::SeqCst};
+use bytes::Bytes;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Something for a thread in `run` to do.
+pub(super) enum Job {
+    /// A call has come.
+    Handle(Arc<Method>, NewCall),
+    /// A handler's future has been woken.
+    Poll(Arc<Task>),
+}
+
+/// The jobs of one server.
+pub(super) struct RunQueue {
+    queue: CompletionQueue<Job, Outcome>,
+    iomgr: Arc<Iomgr>,
+    /// Calls that have come and whose handlers have not ended.
+    live: AtomicUsize,
+    /// The last connection has been closed.
+    is_closing: AtomicBool,
+    /// What ends a shutdown that takes too long. A leaf lock.
+    timers: Mutex<Vec<TimerId>>,
+}
+
+impl RunQueue {
+    pub(super) fn new(iomgr: Arc<Iomgr>) -> Arc<Self> {
+        Arc::new(Self {
+            queue: CompletionQueue::on(iomgr.clone()),
+            iomgr,
+            live: AtomicUsize::new(0),
+            is_closing: AtomicBool::new(false),
+            timers: Mutex::default(),
+        })
+    }
+
+    /// A call has come for a handler.
+    pub(super) fn handle(&self, method: &Arc<Method>, call: NewCall) {
+        self.live.fetch_add(1, SeqCst);
+        self.push(Job::Handle(method.clone(), call));
+    }
+
+    pub(super) fn push(&self, job: Job) {
+        // Refused when the server is gone: a late wake, of use to nobody.
+        drop(self.queue.core().push(job));
+    }
+
+    /// The server is gone, and with it all who could do a job.
+    pub(super) fn abandon(&self) {
+        self.queue.core().abandon();
+    }
+
+    /// A handler has ended, or its call was given up.
+    pub(super) fn one_ended(&self) {
+        if self.live.fetch_sub(1, SeqCst) == 1 {
+            self.close_if_done();
+        }
+    }
+
+    fn close_if_done(&self) {
+        if self.is_closing.load(SeqCst) && self.live.load(SeqCst) == 0 {
+            for timer in mem::take(&mut *self.timers.lock()) {
+                self.iomgr.timer_cancel(timer);
+            }
+            self.queue.shutdown();
+        }
+    }
+
+    /// Remembers a timer to be cancelled when all is done.
+    pub(super) fn keep_timer(&self, timer: TimerId) {
+        self.timers.lock().push(timer);
+    }
+
+    /// Does what there is to do, until the server is shut down.
+    pub(super) fn run(self: &Arc<Self>) {
+        while let Some(turn) = self.queue.turn(Deadline::NONE) {
+            if let Some((method, call)) = self.take_turn(turn) {
+                self.run_blocking(&method, call);
+            }
+        }
+    }
+
+    /// Does what must not block. Ends with the first that may, or with the turn.
+    fn take_turn(self: &Arc<Self>, turn: Turn<'_, Job, Outcome>) -> Option<(Arc<Method>, NewCall)> {
+        for event in turn {
+            match event.tag {
+                Job::Poll(task) => task.run(),
+                Job::Handle(method, call) if method.style() == Style::Blocking => {
+                    return Some((method, call));
+                }
+                Job::Handle(method, call) => self.start(&method, call),
+            }
+        }
+        None
+    }
+
+    /// Makes a task of a call and polls it for the first time.
+    fn start(self: &Arc<Self>, method: &Method, NewCall { owner, message }: NewCall) {
+        let core = owner.core().clone();
+        // Making the future runs the handler's own code already, for some handlers.
+        match catch_unwind(AssertUnwindSafe(|| method.handle(core.clone(), message))) {
+            Ok(future) => Task::new(future, owner, self.clone()).run(),
+            Err(panic) => {
+                core.finish(panicked(&core, &*panic));
+                self.one_ended();
+            }
+        }
+    }
+
+    /// Handles a call on this thread, for as long as that takes.
+    fn run_blocking(&self, method: &Method, NewCall { owner, message }: NewCall) {
+        let call = owner.core();
+        // The client's going away is looked out for from here on.
+        call.watch(true);
+        if !call.is_over() {
+            call.finish(handle_blocking(method, call, message));
+        }
+        drop(owner);
+        self.one_ended();
+    }
+}
+
+fn handle_blocking(method: &Method, call: &Arc<CallCore>, message: Option<Bytes>) -> Reply {
+    let handled = catch_unwind(AssertUnwindSafe(|| block_on(method.handle(call.clone(), message))));
+    handled.unwrap_or_else(|panic| panicked(call, &*panic))
+}
+
+/// The server's last connection has been closed.
+impl Complete<Outcome> for RunQueue {
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
+    fn complete(&self, _slot: usize, _is_ok: bool, _outcome: Outcome) {
+        self.is_closing.store(true, SeqCst);
+        self.close_if_done();
+    }
+}

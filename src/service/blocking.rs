@@ -1,0 +1,105 @@
+//! The messages of a call, for blocking handlers.
+//!
+//! A thread that waits here does whatever I/O there is to do meanwhile, for every connection, so
+//! that a handler that waits holds nobody up.
+
+use super::{Context, streaming};
+use crate::cq::block_on;
+use crate::metadata::Metadata;
+use crate::status::Status;
+use futures_core::Stream;
+use std::fmt;
+use std::ops::Deref;
+
+/// The messages that a client sends, one after the other.
+///
+/// It is an iterator, and derefs to the call's [`Context`].
+pub struct Reader<T>(streaming::Streaming<T>);
+
+impl<T> Reader<T> {
+    pub(super) fn new(messages: streaming::Streaming<T>) -> Self {
+        Self(messages)
+    }
+
+    /// The next message, or `None` when the client has sent its last, and after an error.
+    ///
+    /// Blocks until there is one, or the call is over.
+    ///
+    /// # Errors
+    /// What is wrong with the message, or why the call is over: CANCELLED if the client went away.
+    pub fn read(&mut self) -> Result<Option<T>, Status> {
+        block_on(self.0.read())
+    }
+}
+
+impl<T> Iterator for Reader<T> {
+    type Item = Result<T, Status>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+impl<T> Deref for Reader<T> {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Reader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reader").field(&self.0).finish()
+    }
+}
+
+/// Where a handler writes the messages of its reply.
+pub struct Writer<T>(streaming::Writer<T>);
+
+impl<T> Writer<T> {
+    pub(super) fn new(messages: streaming::Writer<T>) -> Self {
+        Self(messages)
+    }
+
+    /// Sends a message.
+    ///
+    /// Blocks until the transport has taken it, as far as the client's window lets it: a client
+    /// that does not read makes this wait.
+    ///
+    /// # Errors
+    /// What the codec says, or why the call is over: CANCELLED if the client went away.
+    pub fn write(&mut self, message: T) -> Result<(), Status> {
+        block_on(self.0.write(message))
+    }
+
+    /// Sends every message of a stream, until it ends or fails. Blocks until then.
+    ///
+    /// # Errors
+    /// The stream's, or those of [`write`](Self::write).
+    pub fn forward(
+        &mut self,
+        messages: impl Stream<Item = Result<T, Status>> + Send,
+    ) -> Result<(), Status> {
+        block_on(self.0.forward(messages))
+    }
+
+    /// See [`Context::send_initial_metadata`].
+    ///
+    /// # Errors
+    /// If it has been sent, or the call is over.
+    pub fn send_initial_metadata(&mut self, metadata: Metadata) -> Result<(), Status> {
+        self.0.send_initial_metadata(metadata)
+    }
+
+    /// See [`Context::set_trailers`].
+    pub fn set_trailers(&mut self, metadata: Metadata) {
+        self.0.set_trailers(metadata);
+    }
+}
+
+impl<T> fmt::Debug for Writer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Writer").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,276 @@
+//! From functions to a service.
+
+use super::descriptor::MethodDescriptor;
+use super::handler::{IncomingCall, Method, Style, end_of_stream};
+use super::interceptor::Chain;
+use super::{Request, Response, Service, Streaming, Writer, blocking};
+use crate::call::Reply;
+use crate::codec::Codec;
+use crate::status::Status;
+use std::fmt;
+use std::future::ready;
+use std::sync::Arc;
+
+/// Makes a [`Service`] of functions, one for each method. What `turnstile-build` generates uses it,
+/// and so can you, for methods with a codec of their own or without a .proto file.
+///
+/// The functions get what the service was made with: an `Arc` of it where they are async, a
+/// reference where they block.
+///
+/// ```
+/// use turnstile::codec::Raw;
+/// use turnstile::{Bytes, MethodDescriptor, Response, service};
+///
+/// const REVERSE: MethodDescriptor<Bytes, Bytes, Raw> = MethodDescriptor::unary("/demo.Text/Reverse");
+///
+/// let service = service::Builder::new("demo.Text", ())
+///     .unary(REVERSE, |_, request| async move {
+///         Ok(Response::new(request.iter().rev().copied().collect::<Bytes>()))
+///     })
+///     .build();
+/// assert_eq!(service.name(), "demo.Text");
+/// ```
+#[must_use = "a service is made by build"]
+pub struct Builder<S> {
+    name: &'static str,
+    state: Arc<S>,
+    methods: Vec<Method>,
+}
+
+impl<S: Send + Sync + 'static> Builder<S> {
+    /// A service without methods. `name` is its full name: `package.Service`.
+    pub fn new(name: &'static str, state: S) -> Self {
+        Self { name, state: Arc::new(state), methods: Vec::new() }
+    }
+
+    /// Adds a method with one request and one reply.
+    pub fn unary<Req, Res, C, F, Fut>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: F,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+        F: Fn(Arc<S>, Request<Req>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response<Res>, Status>> + Send + 'static,
+        Req: 'static,
+        Res: 'static,
+    {
+        let state = self.state.clone();
+        self.add(method, Style::Async, move |call| {
+            let (request, replies) = match call.into_request::<Req, C>() {
+                Ok(parts) => parts,
+                Err(status) => return Box::pin(ready(Reply::from(status))),
+            };
+            let future = handler(state.clone(), request);
+            Box::pin(async move { replies.end_with::<Res, C>(future.await) })
+        })
+    }
+
+    /// Adds a method with any number of requests and one reply.
+    pub fn client_streaming<Req, Res, C, F, Fut>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: F,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+        F: Fn(Arc<S>, Streaming<Req>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response<Res>, Status>> + Send + 'static,
+        Req: 'static,
+        Res: 'static,
+    {
+        let state = self.state.clone();
+        self.add(method, Style::Async, move |call| {
+            let (requests, replies) = call.into_streaming::<Req, C>();
+            let future = handler(state.clone(), requests);
+            Box::pin(async move { replies.end_with::<Res, C>(future.await) })
+        })
+    }
+
+    /// Adds a method with one request and any number of replies.
+    pub fn server_streaming<Req, Res, C, F, Fut>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: F,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+        F: Fn(Arc<S>, Request<Req>, Writer<Res>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Status>> + Send + 'static,
+        Req: 'static,
+        Res: 'static,
+    {
+        let state = self.state.clone();
+        self.add(method, Style::Async, move |call| {
+            let (request, replies) = match call.into_request::<Req, C>() {
+                Ok(parts) => parts,
+                Err(status) => return Box::pin(ready(Reply::from(status))),
+            };
+            let out = replies.into_writer::<Res, C>(request.context());
+            let future = handler(state.clone(), request, out);
+            Box::pin(async move { end_of_stream(future.await) })
+        })
+    }
+
+    /// Adds a method with any number of requests and of replies.
+    pub fn bidi_streaming<Req, Res, C, F, Fut>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: F,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+        F: Fn(Arc<S>, Streaming<Req>, Writer<Res>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Status>> + Send + 'static,
+        Req: 'static,
+        Res: 'static,
+    {
+        let state = self.state.clone();
+        self.add(method, Style::Async, move |call| {
+            let (requests, replies) = call.into_streaming::<Req, C>();
+            let out = replies.into_writer::<Res, C>(&requests);
+            let future = handler(state.clone(), requests, out);
+            Box::pin(async move { end_of_stream(future.await) })
+        })
+    }
+
+    /// Adds a method with one request and one reply, whose handler may block its thread.
+    pub fn blocking_unary<Req, Res, C, F>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: F,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+        F: Fn(&S, Request<Req>) -> Result<Response<Res>, Status> + Send + Sync + 'static,
+        Req: 'static,
+        Res: 'static,
+    {
+        self.add_blocking(method, move |state, call| {
+            let (request, replies) = call.into_request::<Req, C>()?;
+            Ok(replies.end_with::<Res, C>(handler(state, request)))
+        })
+    }
+
+    /// Adds a method with any number of requests and one reply, whose handler may block its thread.
+    pub fn blocking_client_streaming<Req, Res, C, F>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: F,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+        F: Fn(&S, &mut blocking::Reader<Req>) -> Result<Response<Res>, Status>
+            + Send
+            + Sync
+            + 'static,
+        Req: 'static,
+        Res: 'static,
+    {
+        self.add_blocking(method, move |state, call| {
+            let (requests, replies) = call.into_streaming::<Req, C>();
+            let outcome = handler(state, &mut blocking::Reader::new(requests));
+            Ok(replies.end_with::<Res, C>(outcome))
+        })
+    }
+
+    /// Adds a method with one request and any number of replies, whose handler may block its thread.
+    pub fn blocking_server_streaming<Req, Res, C, F>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: F,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+        F: Fn(&S, Request<Req>, &mut blocking::Writer<Res>) -> Result<(), Status>
+            + Send
+            + Sync
+            + 'static,
+        Req: 'static,
+        Res: 'static,
+    {
+        self.add_blocking(method, move |state, call| {
+            let (request, replies) = call.into_request::<Req, C>()?;
+            let out = replies.into_writer::<Res, C>(request.context());
+            let mut out = blocking::Writer::new(out);
+            Ok(end_of_stream(handler(state, request, &mut out)))
+        })
+    }
+
+    /// Adds a method with any number of requests and of replies, whose handler may block its thread.
+    pub fn blocking_bidi_streaming<Req, Res, C, F>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: F,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+        F: Fn(&S, &mut blocking::Reader<Req>, &mut blocking::Writer<Res>) -> Result<(), Status>
+            + Send
+            + Sync
+            + 'static,
+        Req: 'static,
+        Res: 'static,
+    {
+        self.add_blocking(method, move |state, call| {
+            let (requests, replies) = call.into_streaming::<Req, C>();
+            let mut out = blocking::Writer::new(replies.into_writer::<Res, C>(&requests));
+            let outcome = handler(state, &mut blocking::Reader::new(requests), &mut out);
+            Ok(end_of_stream(outcome))
+        })
+    }
+
+    /// The service.
+    pub fn build(self) -> Service {
+        Service { name: self.name, methods: self.methods }
+    }
+
+    fn add_blocking<Req, Res, C>(
+        self,
+        method: MethodDescriptor<Req, Res, C>,
+        handler: impl Fn(&S, IncomingCall) -> Result<Reply, Status> + Send + Sync + 'static,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+    {
+        let shared = Arc::new((self.state.clone(), handler));
+        self.add(method, Style::Blocking, move |call| {
+            let shared = shared.clone();
+            // It blocks the thread that polls it, which was chosen for that.
+            Box::pin(async move {
+                let (state, handler) = &*shared;
+                handler(state, call).unwrap_or_else(Reply::from)
+            })
+        })
+    }
+
+    fn add<Req, Res, C>(
+        mut self,
+        method: MethodDescriptor<Req, Res, C>,
+        style: Style,
+        handler: impl Fn(IncomingCall) -> super::handler::HandlerFuture + Send + Sync + 'static,
+    ) -> Self
+    where
+        C: Codec<Req> + Codec<Res>,
+    {
+        self.methods.push(Method {
+            path: Arc::from(method.path()),
+            kind: method.kind(),
+            style,
+            subtype: <C as Codec<Req>>::SUBTYPE,
+            handler: Arc::new(handler),
+            chain: Chain::default(),
+        });
+        self
+    }
+}
+
+impl<S> fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("methods", &self.methods)
+            .finish_non_exhaustive()
+    }
+}

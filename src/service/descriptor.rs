@@ -1,0 +1,117 @@
+//! What a method is, apart from how it is served.
+
+use crate::codec::{Codec, Prost};
+use crate::status::Status;
+use bytes::Bytes;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// How many messages each side of a method sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodKind {
+    /// One request, one reply.
+    Unary,
+    /// Any number of requests, one reply.
+    ClientStreaming,
+    /// One request, any number of replies.
+    ServerStreaming,
+    /// Any number of both, in any order.
+    BidiStreaming,
+}
+
+impl MethodKind {
+    /// Whether the client sends exactly one message.
+    pub const fn has_one_request(self) -> bool {
+        matches!(self, Self::Unary | Self::ServerStreaming)
+    }
+}
+
+/// A method of a service: its path, its kind, its messages and their codec. `turnstile-build` makes
+/// one for each method of a .proto file.
+///
+/// ```
+/// use turnstile::{MethodDescriptor, MethodKind};
+///
+/// const ECHO: MethodDescriptor<String, String> = MethodDescriptor::unary("/demo.Echo/Say");
+/// assert_eq!((ECHO.path(), ECHO.kind()), ("/demo.Echo/Say", MethodKind::Unary));
+/// ```
+pub struct MethodDescriptor<Req, Res, C = Prost> {
+    path: &'static str,
+    kind: MethodKind,
+    types: PhantomData<fn(Req, C) -> Res>,
+}
+
+impl<Req, Res, C> MethodDescriptor<Req, Res, C> {
+    /// A method with one request and one reply. `path` is `/package.Service/Method`.
+    pub const fn unary(path: &'static str) -> Self {
+        Self::new(path, MethodKind::Unary)
+    }
+
+    /// A method with any number of requests and one reply.
+    pub const fn client_streaming(path: &'static str) -> Self {
+        Self::new(path, MethodKind::ClientStreaming)
+    }
+
+    /// A method with one request and any number of replies.
+    pub const fn server_streaming(path: &'static str) -> Self {
+        Self::new(path, MethodKind::ServerStreaming)
+    }
+
+    /// A method with any number of requests and of replies.
+    pub const fn bidi_streaming(path: &'static str) -> Self {
+        Self::new(path, MethodKind::BidiStreaming)
+    }
+
+    const fn new(path: &'static str, kind: MethodKind) -> Self {
+        Self { path, kind, types: PhantomData }
+    }
+
+    /// Its path: `/package.Service/Method`.
+    pub const fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// How many messages each side sends.
+    pub const fn kind(&self) -> MethodKind {
+        self.kind
+    }
+
+    /// Reads a request message, for those who serve it on a completion queue.
+    ///
+    /// # Errors
+    /// The codec's.
+    pub fn decode_request(&self, bytes: Bytes) -> Result<Req, Status>
+    where
+        C: Codec<Req>,
+    {
+        C::decode(bytes)
+    }
+
+    /// Writes a reply message, for those who serve it on a completion queue.
+    ///
+    /// # Errors
+    /// The codec's.
+    pub fn encode_reply(&self, reply: &Res) -> Result<Bytes, Status>
+    where
+        C: Codec<Res>,
+    {
+        C::encode(reply)
+    }
+}
+
+impl<Req, Res, C> Clone for MethodDescriptor<Req, Res, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Req, Res, C> Copy for MethodDescriptor<Req, Res, C> {}
+
+impl<Req, Res, C> fmt::Debug for MethodDescriptor<Req, Res, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MethodDescriptor")
+            .field("path", &self.path)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}

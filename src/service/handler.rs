@@ -1,0 +1,186 @@
+//! A method's handler whose types are forgotten, and the call that it gets.
+
+use super::descriptor::MethodKind;
+use super::filter::Filter;
+use super::interceptor::{Chain, Next};
+use super::{Context, Request, Response, Streaming, Writer};
+use crate::call::{CallCore, Reply};
+use crate::codec::Codec;
+use crate::status::Status;
+use bytes::Bytes;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What a handler comes to.
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// A handler: typed inside, bytes outside.
+pub(super) type Handler = Arc<dyn Fn(IncomingCall) -> HandlerFuture + Send + Sync>;
+
+/// How a handler wants to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// As a future that gives its thread back whenever it waits.
+    Async,
+    /// On a thread of its own for as long as it takes.
+    Blocking,
+}
+
+/// A method that has a handler.
+#[derive(Clone)]
+pub(crate) struct Method {
+    pub(super) path: Arc<str>,
+    pub(super) kind: MethodKind,
+    pub(super) style: Style,
+    /// What may follow `application/grpc+`; empty for anything.
+    pub(super) subtype: &'static str,
+    pub(super) handler: Handler,
+    pub(super) chain: Chain,
+}
+
+impl Method {
+    pub(crate) fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    pub(crate) fn kind(&self) -> MethodKind {
+        self.kind
+    }
+
+    pub(crate) fn style(&self) -> Style {
+        self.style
+    }
+
+    /// What may follow `application/grpc+`.
+    pub(crate) fn subtype(&self) -> &'static str {
+        self.subtype
+    }
+
+    /// Whether messages of this subtype can be read.
+    pub(crate) fn takes(&self, subtype: &str) -> bool {
+        self.subtype.is_empty() || self.subtype == subtype
+    }
+
+    /// Puts a server's interceptors before the service's own.
+    pub(crate) fn intercepted_by(mut self, chain: &Chain) -> Self {
+        self.chain = chain.followed_by(&self.chain);
+        self
+    }
+
+    /// Begins to handle a call. `message` is the only request message, for methods with one.
+    pub(crate) fn handle(&self, call: Arc<CallCore>, message: Option<Bytes>) -> HandlerFuture {
+        let call = IncomingCall::new(Context::new(call), message);
+        if self.chain.is_empty() {
+            return (self.handler)(call);
+        }
+        let (chain, handler) = (self.chain.clone(), self.handler.clone());
+        Box::pin(async move { Next::new(&chain, &handler).run(call).await })
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Method")
+            .field("path", &self.path)
+            .field("kind", &self.kind)
+            .field("style", &self.style)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call on its way to its handler, as [`Interceptor`](super::Interceptor)s see it. It derefs to
+/// the call's [`Context`].
+pub struct IncomingCall {
+    context: Context,
+    message: Option<Bytes>,
+    requests: Filter,
+    replies: Filter,
+}
+
+impl IncomingCall {
+    fn new(context: Context, message: Option<Bytes>) -> Self {
+        Self { context, message, requests: Filter::default(), replies: Filter::default() }
+    }
+
+    /// Sends every request message through `map`, as bytes before they are decoded. Maps of outer
+    /// interceptors come first.
+    pub fn map_requests(
+        &mut self,
+        map: impl FnMut(Bytes) -> Result<Bytes, Status> + Send + 'static,
+    ) {
+        self.requests.then(map);
+    }
+
+    /// Sends every reply message through `map`, as bytes after they were encoded. Maps of inner
+    /// interceptors come first.
+    pub fn map_replies(
+        &mut self,
+        map: impl FnMut(Bytes) -> Result<Bytes, Status> + Send + 'static,
+    ) {
+        self.replies.first(map);
+    }
+
+    /// For a method with one request message.
+    pub(super) fn into_request<T, C: Codec<T>>(mut self) -> Result<(Request<T>, Replies), Status> {
+        let bytes = self.requests.apply(self.message.unwrap_or_default())?;
+        let request = Request::new(C::decode(bytes)?, self.context);
+        Ok((request, Replies(self.replies)))
+    }
+
+    /// For a method with any number of request messages.
+    pub(super) fn into_streaming<T, C: Codec<T>>(self) -> (Streaming<T>, Replies) {
+        (Streaming::new::<C>(self.context, self.requests), Replies(self.replies))
+    }
+}
+
+impl Deref for IncomingCall {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl DerefMut for IncomingCall {
+    fn deref_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+}
+
+impl fmt::Debug for IncomingCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IncomingCall").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// What the replies of a call go through.
+pub(super) struct Replies(Filter);
+
+impl Replies {
+    /// For a method with any number of reply messages.
+    pub(super) fn into_writer<T, C: Codec<T>>(self, context: &Context) -> Writer<T> {
+        Writer::new::<C>(context, self.0)
+    }
+
+    /// The end of a method with one reply message.
+    pub(super) fn end_with<T, C: Codec<T>>(
+        mut self,
+        outcome: Result<Response<T>, Status>,
+    ) -> Reply {
+        outcome
+            .and_then(|response| {
+                let (message, initial_metadata, trailers) = response.into_parts();
+                let message = Some(self.0.apply(C::encode(&message)?)?);
+                let status = Status::ok().with_metadata(trailers);
+                Ok(Reply { initial_metadata, message, status })
+            })
+            .unwrap_or_else(Reply::from)
+    }
+}
+
+/// The end of a method whose replies have been written.
+pub(super) fn end_of_stream(outcome: Result<(), Status>) -> Reply {
+    Reply::from(outcome.err().unwrap_or_else(Status::ok))
+}

@@ -1,0 +1,140 @@
+//! The one message of a request or a reply, and what comes with it.
+
+use super::Context;
+use crate::iomgr::{Deadline, PeerAddress};
+use crate::metadata::Metadata;
+use http::Extensions;
+use std::ops::{Deref, DerefMut};
+
+/// A request with one message. It derefs to the message.
+#[derive(Debug)]
+pub struct Request<T> {
+    message: T,
+    context: Context,
+}
+
+impl<T> Request<T> {
+    pub(super) fn new(message: T, context: Context) -> Self {
+        Self { message, context }
+    }
+
+    /// The message alone.
+    pub fn into_inner(self) -> T {
+        self.message
+    }
+
+    /// The message and the rest.
+    pub fn into_parts(self) -> (T, Context) {
+        (self.message, self.context)
+    }
+
+    /// The call, apart from its message.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// See [`Context::method`].
+    pub fn method(&self) -> &str {
+        self.context.method()
+    }
+
+    /// See [`Context::authority`].
+    pub fn authority(&self) -> &str {
+        self.context.authority()
+    }
+
+    /// See [`Context::metadata`].
+    pub fn metadata(&self) -> &Metadata {
+        self.context.metadata()
+    }
+
+    /// See [`Context::peer`].
+    pub fn peer(&self) -> &PeerAddress {
+        self.context.peer()
+    }
+
+    /// See [`Context::deadline`].
+    pub fn deadline(&self) -> Deadline {
+        self.context.deadline()
+    }
+
+    /// See [`Context::is_cancelled`].
+    pub fn is_cancelled(&self) -> bool {
+        self.context.is_cancelled()
+    }
+
+    /// See [`Context::cancelled`].
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.context.cancelled()
+    }
+
+    /// See [`Context::extensions`].
+    pub fn extensions(&self) -> &Extensions {
+        self.context.extensions()
+    }
+}
+
+impl<T> Deref for Request<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.message
+    }
+}
+
+impl<T> DerefMut for Request<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.message
+    }
+}
+
+/// A reply with one message, and the metadata that goes before and after it.
+///
+/// ```
+/// use turnstile::Response;
+///
+/// let mut response = Response::new("Hello");
+/// response.metadata_mut().insert("x-served-by", "7")?;
+/// response.trailers_mut().insert("x-cost", "3")?;
+/// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Response<T> {
+    message: T,
+    metadata: Metadata,
+    trailers: Metadata,
+}
+
+impl<T> Response<T> {
+    /// A reply without metadata.
+    pub fn new(message: T) -> Self {
+        Self { message, metadata: Metadata::new(), trailers: Metadata::new() }
+    }
+
+    /// The message.
+    pub fn get_ref(&self) -> &T {
+        &self.message
+    }
+
+    /// Initial metadata, which goes before the message. It is not sent if the handler has sent
+    /// some already, with [`Context::send_initial_metadata`].
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
+    /// Trailing metadata, which goes with the status.
+    pub fn trailers_mut(&mut self) -> &mut Metadata {
+        &mut self.trailers
+    }
+
+    /// The message, the initial and the trailing metadata.
+    pub fn into_parts(self) -> (T, Metadata, Metadata) {
+        (self.message, self.metadata, self.trailers)
+    }
+}
+
+impl<T> From<T> for Response<T> {
+    fn from(message: T) -> Self {
+        Self::new(message)
+    }
+}
