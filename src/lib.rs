@@ -72,7 +72,7 @@ pub use error::{Error, Result};
 pub use http::Extensions;
 pub use iomgr::{Deadline, ListenAddress, PeerAddress};
 pub use metadata::Metadata;
-pub use server::{Builder, Method, Server};
+pub use server::{Builder, Method, Server, test_server};
 pub use service::{
     Context, MethodDescriptor, MethodKind, Request, Response, Service, Streaming, Writer, blocking,
 };

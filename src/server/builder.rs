@@ -125,6 +125,13 @@ impl Builder {
         self
     }
 
+    /// Adds an address unless there is one.
+    pub(super) fn listen_by_default(&mut self, address: &str) {
+        if self.addresses.is_empty() {
+            self.listen(address);
+        }
+    }
+
     /// Lets other sockets listen on the same ports (SO_REUSEPORT). Off by default, so that a port
     /// in use is an error.
     pub fn reuse_port(&mut self, reuse: bool) -> &mut Self {

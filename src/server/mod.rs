@@ -8,6 +8,7 @@ mod connections;
 mod methods;
 mod run_queue;
 mod task;
+pub mod test_server;
 
 pub use builder::Builder;
 pub use methods::Method;
