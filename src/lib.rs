@@ -65,6 +65,10 @@ mod transport;
 #[cfg(test)]
 mod testing;
 
+/// What generated code is made of, so that its users need no other dependency.
+pub use prost;
+pub use prost_types;
+
 pub use bytes::Bytes;
 pub use call::{Batch, Call, Outcome, StartError};
 pub use cq::{Queue, ShutDown, block_on, engine_name};
@@ -77,6 +81,20 @@ pub use service::{
     Context, MethodDescriptor, MethodKind, Request, Response, Service, Streaming, Writer, blocking,
 };
 pub use status::{Code, Status};
+
+/// Includes the code that `turnstile-build` has generated for a package of .proto files.
+///
+/// ```ignore
+/// mod helloworld {
+///     turnstile::include_proto!("helloworld"); // `package helloworld;`
+/// }
+/// ```
+#[macro_export]
+macro_rules! include_proto {
+    ($package:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+    };
+}
 
 /// A queue of which any thread takes the next event: see [`cq::CompletionQueue`].
 pub type CompletionQueue<T> = cq::CompletionQueue<T, Outcome>;
