@@ -1,0 +1,105 @@
+//! From `.proto` files, or descriptors of them, to generated code.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost_types::FileDescriptorSet;
+use protox::Compiler;
+use protox::prost_reflect::DescriptorPool;
+
+use crate::config::Config;
+use crate::diagnostic::{Sources, folder_of};
+use crate::{Error, Result, output};
+
+/// Compiles files.
+pub(crate) fn protos(config: &mut Config, protos: Vec<PathBuf>) -> Result<()> {
+    if protos.is_empty() {
+        return Err(Error::new("no .proto file was given"));
+    }
+    let includes = config.includes.clone().unwrap_or_else(|| default_includes(&protos));
+    let sources = Sources::new(includes);
+    let mut compiler =
+        Compiler::new(sources.includes()).map_err(|error| Error::new(error.to_string()))?;
+    for proto in &protos {
+        check_is_there(proto, &sources)?;
+        if let Some(error) = compiler.open_file(proto).err() {
+            return Err(sources.error_of(error, &compiler));
+        }
+    }
+    if env::var_os("OUT_DIR").is_some() {
+        print_rerun(compiler.files().filter_map(|file| file.path()));
+    }
+    output::write(config, &compiler.descriptor_pool(), &sources)
+}
+
+/// Compiles descriptors.
+pub(crate) fn descriptor_set(config: &mut Config, set: FileDescriptorSet) -> Result<()> {
+    let pool = DescriptorPool::from_file_descriptor_set(set);
+    from_pool(config, pool.map_err(invalid_descriptors)?)
+}
+
+/// Compiles descriptors of which nothing is lost.
+pub(crate) fn encoded_descriptor_set(config: &mut Config, set: &[u8]) -> Result<()> {
+    from_pool(config, DescriptorPool::decode(set).map_err(invalid_descriptors)?)
+}
+
+fn from_pool(config: &mut Config, pool: DescriptorPool) -> Result<()> {
+    let sources = Sources::new(config.includes.clone().unwrap_or_default());
+    output::write(config, &pool, &sources)
+}
+
+fn invalid_descriptors(error: protox::prost_reflect::DescriptorError) -> Error {
+    // Its Debug says where, and its Display does not.
+    let text = format!("invalid FileDescriptorSet: {error:?}; it must hold all that is imported");
+    Error::new(text).with_source(error)
+}
+
+/// The folders of the files, and the current one: the crate's root, in a build script.
+fn default_includes(protos: &[PathBuf]) -> Vec<PathBuf> {
+    let mut includes: Vec<PathBuf> = Vec::new();
+    let folders = protos.iter().map(|proto| folder_of(proto));
+    for folder in folders.chain([PathBuf::from(".")]) {
+        if !includes.contains(&folder) {
+            includes.push(folder);
+        }
+    }
+    includes
+}
+
+fn check_is_there(proto: &Path, sources: &Sources) -> Result<()> {
+    let mut candidates = sources.includes().iter().map(|folder| folder.join(proto));
+    if proto.is_file() || candidates.any(|path| path.is_file()) {
+        return Ok(());
+    }
+    let place = if proto.is_absolute() {
+        String::new()
+    } else {
+        let current = env::current_dir().unwrap_or_default();
+        format!(" in `{}`", current.display())
+    };
+    let what = if proto.is_dir() { "is a folder, not a file" } else { "does not exist" };
+    Err(Error::new(format!("`{}` {what}{place}", proto.display())))
+}
+
+#[allow(clippy::print_stdout, reason = "cargo reads the output of build scripts")]
+fn print_rerun<'a>(paths: impl Iterator<Item = &'a Path>) {
+    for path in paths {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+}
+
+/// The folder that output goes to, which is made if the user has named it.
+pub(crate) fn out_dir(config: &Config) -> Result<PathBuf> {
+    if let Some(folder) = &config.out_dir {
+        fs::create_dir_all(folder).map_err(|error| {
+            Error::io(format!("cannot make the folder `{}`", folder.display()), error)
+        })?;
+        return Ok(folder.clone());
+    }
+    env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| {
+        Error::new(
+            "OUT_DIR is not set: call this from a build script (build.rs), where cargo sets it, \
+             or name a folder with `Config::out_dir`",
+        )
+    })
+}
