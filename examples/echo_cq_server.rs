@@ -18,7 +18,6 @@ mod common;
 use common::Args;
 use percent_encoding::percent_decode_str;
 use std::cell::Cell;
-use std::error::Error;
 use std::time::Duration;
 use turnstile::metadata::ValueRef;
 use turnstile::{Batch, Call, Code, Deadline, Metadata, PluckQueue, Server, Status, codec};
@@ -34,7 +33,7 @@ enum Op {
     Close,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> turnstile::Result<()> {
     let args = Args::read("127.0.0.1:50052", 16);
     let server = Server::builder().bind(&args.listen)?;
     // No method is registered, so that calls of any method come.

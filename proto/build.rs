@@ -1,14 +1,5 @@
-//! Compiles the .proto files of this folder with protox, so that no `protoc` is needed.
+//! Compiles the .proto files of this folder. No `protoc` is needed.
 
-use std::error::Error;
-
-const FILES: [&str; 2] = ["helloworld.proto", "echo.proto"];
-
-fn main() -> Result<(), Box<dyn Error>> {
-    for file in FILES {
-        println!("cargo::rerun-if-changed={file}");
-    }
-    let descriptors = protox::compile(FILES, ["."])?;
-    prost_build::Config::new().compile_fds(descriptors)?;
-    Ok(())
+fn main() -> turnstile_build::Result<()> {
+    turnstile_build::compile_protos(["helloworld.proto", "echo.proto", "route_guide.proto"])
 }

@@ -23,6 +23,9 @@ const UNIMPLEMENTED: i32 = 12;
 const NOT_FOUND: i32 = 5;
 const DEADLINE_EXCEEDED: i32 = 4;
 
+/// The greeter in each style of handler.
+const GREETERS: [&str; 3] = ["greeter_server", "greeter_blocking_server", "greeter_cq_server"];
+
 fn greeter() -> Server {
     Server::start("greeter_server", &[])
 }
@@ -42,11 +45,14 @@ fn fresh(name: &str) -> PathBuf {
 
 #[test]
 fn grpcurl_is_greeted() {
-    let grpcurl = Grpcurl::new(peer!(Grpcurl), "helloworld.proto");
-    let server = greeter();
-    let reply = grpcurl.data(r#"{"name": "world"}"#).call(server.address(), SAY_HELLO);
-    assert!(reply.ok().contains(r#""message": "Hello world""#), "{}", reply.ok());
-    server.stop();
+    let program = peer!(Grpcurl);
+    for style in GREETERS {
+        let grpcurl = Grpcurl::new(program.clone(), "helloworld.proto");
+        let server = Server::start(style, &[]);
+        let reply = grpcurl.data(r#"{"name": "world"}"#).call(server.address(), SAY_HELLO);
+        assert!(reply.ok().contains(r#""message": "Hello world""#), "{style}: {}", reply.ok());
+        server.stop();
+    }
 }
 
 #[test]
@@ -168,12 +174,16 @@ fn python_checks(example: &str, script: &str, checks: &[&str]) {
 
 #[test]
 fn python_is_greeted() {
-    python_checks("greeter_server", "greeter_client.py", &["say_hello", "methods_not_served"]);
+    for style in GREETERS {
+        python_checks(style, "greeter_client.py", &["say_hello", "methods_not_served"]);
+    }
 }
 
 #[test]
 fn python_makes_many_calls_at_once() {
-    python_checks("greeter_server", "greeter_client.py", &["many_calls_at_once"]);
+    for style in GREETERS {
+        python_checks(style, "greeter_client.py", &["many_calls_at_once"]);
+    }
 }
 
 #[test]
@@ -320,7 +330,12 @@ fn the_server_itself_ends_a_call_at_its_deadline() {
 #[cfg(target_os = "linux")]
 fn no_thread_is_added_under_load() {
     let h2load = peer!(H2load);
-    let server = Server::start("greeter_server", &["--threads", "2"]);
+    GREETERS.into_iter().for_each(|style| assert_no_thread_is_added(&h2load, style));
+}
+
+#[cfg(target_os = "linux")]
+fn assert_no_thread_is_added(h2load: &Path, style: &str) {
+    let server = Server::start(style, &["--threads", "2"]);
     // Main, which waits for signals, and the two that were asked for.
     let assert_three = |when: &str| {
         let threads = server.threads();
@@ -330,7 +345,7 @@ fn no_thread_is_added_under_load() {
     poll_until(PATIENCE, || server.threads().len() == 3);
     assert_three("before");
     let body = Body::new("hello", HELLO_WORLD);
-    let mut load = load(h2load, &server, 3, &body);
+    let mut load = load(h2load.to_owned(), &server, 3, &body);
     let ended = poll_until(2 * PATIENCE, || {
         assert_three("under");
         load.has_ended()

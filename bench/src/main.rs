@@ -88,7 +88,8 @@ impl Options {
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        [TURNSTILE, TONIC, BARE, MICRO].into_iter().chain(self.servers.iter().map(Extra::name))
+        let own = TURNSTILE.into_iter().map(|(name, _)| name);
+        own.chain([TONIC, BARE, MICRO]).chain(self.servers.iter().map(Extra::name))
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -105,8 +106,8 @@ impl Options {
     /// The servers that are wanted, built.
     fn programs(&self) -> Vec<Program> {
         let mut programs = Vec::new();
-        if self.wants(TURNSTILE) {
-            programs.push(programs::turnstile());
+        for (name, example) in TURNSTILE.into_iter().filter(|(name, _)| self.wants(name)) {
+            programs.push(programs::turnstile(name, example));
         }
         let peers: Vec<&str> = PEERS.into_iter().filter(|name| self.wants(name)).collect();
         if !peers.is_empty() {

@@ -6,8 +6,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// The library's own greeter.
-pub(crate) const TURNSTILE: &str = "turnstile";
+/// The library's own greeters, one for each style of handler, and the examples that they are.
+pub(crate) const TURNSTILE: [(&str, &str); 3] = [
+    ("turnstile", "greeter_server"),
+    ("turnstile_cq", "greeter_cq_server"),
+    ("turnstile_blocking", "greeter_blocking_server"),
+];
 /// The greeter on tonic.
 pub(crate) const TONIC: &str = "tonic";
 /// The floor.
@@ -31,10 +35,10 @@ impl Program {
     }
 }
 
-/// Builds the `greeter_server` example of the library's workspace.
-pub(crate) fn turnstile() -> Program {
+/// Builds an example of the library's workspace.
+pub(crate) fn turnstile(name: &str, example: &str) -> Program {
     let manifest = here().join("../Cargo.toml");
-    Program::new(TURNSTILE, build(&manifest, &["--example", "greeter_server"]))
+    Program::new(name, build(&manifest, &["--example", example]))
 }
 
 /// Builds those of this workspace's servers that are named.

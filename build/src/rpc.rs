@@ -131,6 +131,17 @@ impl<'a> Rpc<'a> {
         format!("fn {}(\n    &self,\n{parameters}) -> {result}", self.function)
     }
 
+    /// What a method does that a service leaves out: so a method that is added to a .proto file
+    /// breaks nobody's build, as in gRPC's other languages.
+    pub(crate) fn default_body(&self, runtime: &str, style: Style) -> String {
+        let text = format!("{} is not implemented", self.path);
+        let answer = format!("Err({runtime}::Status::unimplemented(\"{text}\"))");
+        match style {
+            Style::Async => format!("::core::future::ready({answer})"),
+            Style::Blocking => answer,
+        }
+    }
+
     /// The handler of an `Arc`: that of what is in it. The trait is named, since `clone` and the like
     /// may be methods of a service.
     pub(crate) fn delegation(&self, style: Style) -> String {

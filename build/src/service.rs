@@ -8,8 +8,8 @@ use crate::names::{self, ServiceModules};
 use crate::rpc::{Rpc, Style};
 
 /// Lints that generated code does not have to obey in the user's crate.
-const ALLOWED: &str =
-    "clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications";
+const ALLOWED: &str = "clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, \
+     unused_variables";
 
 /// Writes services for prost-build.
 #[derive(Debug)]
@@ -75,10 +75,14 @@ impl Generator {
         code.line(&format!(
             "/// The service's methods as {handlers}; [`{function}`] makes a service of them."
         ));
+        code.line("///");
+        code.line("/// A method that is left out is answered with UNIMPLEMENTED.");
         code.open(&format!("pub trait {service}: Send + Sync + 'static {{"));
         for rpc in rpcs {
             rpc.document(code);
-            code.line(&format!("{};", rpc.signature(runtime, style)));
+            code.open(&format!("{} {{", rpc.signature(runtime, style)));
+            code.line(&rpc.default_body(runtime, style));
+            code.close("}");
         }
         code.close("}");
 

@@ -2,15 +2,15 @@
 
 #![expect(unreachable_pub, reason = "a module of each example, and no crate")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "programs talk")]
+#![allow(dead_code, reason = "not every example uses all of it")]
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::env;
-use std::error::Error;
 use std::process;
 use std::thread;
 use std::time::Duration;
-use turnstile::{Deadline, PluckQueue, Server, ShutDown};
+use turnstile::{Deadline, PluckQueue, Server};
 
 /// How long running calls may take after a signal before they are cancelled.
 const GRACE: Duration = Duration::from_secs(10);
@@ -60,6 +60,11 @@ impl Args {
     }
 }
 
+/// Lends the server its threads until SIGINT or SIGTERM comes, and then shuts it down.
+pub fn serve(server: &Server, threads: usize) -> turnstile::Result<()> {
+    run(server, threads, || server.run(), || {})
+}
+
 /// Runs `serve` on each of the threads until SIGINT or SIGTERM comes. Then shuts down the server,
 /// and calls `stopped`, after which the threads must return from `serve`.
 pub fn run(
@@ -67,7 +72,7 @@ pub fn run(
     threads: usize,
     serve: impl Fn() + Sync,
     stopped: impl FnOnce(),
-) -> Result<(), Box<dyn Error>> {
+) -> turnstile::Result<()> {
     // Before the address is printed, so that whoever reads it can stop this process cleanly.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     for address in server.addresses() {
@@ -79,19 +84,18 @@ pub fn run(
         }
         // This thread waits for a signal; the others serve.
         signals.forever().next();
-        stop(server)?;
+        stop(server);
         stopped();
         Ok(())
     })
 }
 
 /// Lets running calls end, and cancels those that take too long.
-fn stop(server: &Server) -> Result<(), ShutDown<()>> {
+fn stop(server: &Server) {
     let stopped = PluckQueue::<()>::new();
-    server.shutdown_and_notify(&stopped, ())?;
+    server.shutdown_and_notify(&stopped, ()).expect("the queue is open");
     if stopped.pluck(&(), Deadline::after(GRACE)).is_none() {
         server.cancel_all_calls();
         stopped.pluck(&(), Deadline::NONE);
     }
-    Ok(())
 }

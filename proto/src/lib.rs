@@ -1,11 +1,16 @@
-//! Message types of Turnstile's examples and tests, one module for each proto package.
+//! Messages and services of Turnstile's examples and tests, one module for each proto package.
 
 /// `package helloworld`, as in gRPC's own examples.
 pub mod helloworld {
-    include!(concat!(env!("OUT_DIR"), "/helloworld.rs"));
+    turnstile::include_proto!("helloworld");
 }
 
 /// `package turnstile.echo`: one method of each of the four kinds.
 pub mod echo {
-    include!(concat!(env!("OUT_DIR"), "/turnstile.echo.rs"));
+    turnstile::include_proto!("turnstile.echo");
+}
+
+/// `package routeguide`, as in gRPC's own tutorials.
+pub mod routeguide {
+    turnstile::include_proto!("routeguide");
 }

@@ -1,0 +1,26 @@
+//! The greeter of gRPC's own examples, with a blocking handler.
+//!
+//! ```text
+//! cargo run --release --example greeter_blocking_server
+//! grpcurl -plaintext -d '{"name":"world"}' 127.0.0.1:50051 helloworld.Greeter/SayHello
+//! ```
+
+mod common;
+
+use turnstile::{Request, Response, Server, Status};
+use turnstile_protos::helloworld::{HelloReply, HelloRequest, greeter};
+
+struct MyGreeter;
+
+impl greeter::BlockingService for MyGreeter {
+    fn say_hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+        Ok(Response::new(HelloReply { message: format!("Hello {}", request.name) }))
+    }
+}
+
+fn main() -> turnstile::Result<()> {
+    let args = common::Args::read("127.0.0.1:50051", 1);
+    let server =
+        Server::builder().add_service(greeter::blocking_server(MyGreeter)).bind(&args.listen)?;
+    common::serve(&server, args.threads)
+}

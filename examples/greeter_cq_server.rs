@@ -1,0 +1,35 @@
+//! The greeter of gRPC's own examples, on a completion queue, with the same call as greeter_server.
+
+mod common;
+
+use turnstile::{Batch, CompletionQueue, Deadline, Server, Status};
+use turnstile_protos::helloworld::{HelloReply, HelloRequest, greeter::SAY_HELLO};
+
+fn main() -> turnstile::Result<()> {
+    let args = common::Args::read("127.0.0.1:50051", 1);
+    let cq = CompletionQueue::new();
+    let mut builder = Server::builder();
+    let say_hello = builder.register(&SAY_HELLO);
+    let server = builder.bind(&args.listen)?;
+    // One request is one call. It is refused only after the shutdown.
+    let request_call = || server.request_registered_call(&say_hello, &cq, &cq, "a call").is_ok();
+    (0..256).all(|_| request_call());
+    let serve = || {
+        while let Some(turn) = cq.turn(Deadline::NONE) {
+            for mut event in turn {
+                let Some(call) = event.take_call() else { continue }; // "a reply" was sent
+                request_call();
+                let request = SAY_HELLO.decode_request(event.take_message().unwrap_or_default());
+                let reply = request.and_then(|HelloRequest { name }| {
+                    SAY_HELLO.encode_reply(&HelloReply { message: format!("Hello {name}") })
+                });
+                let batch = match reply {
+                    Ok(reply) => Batch::new().send_message(reply).send_status(Status::ok()),
+                    Err(status) => Batch::new().send_status(status),
+                };
+                call.start(batch, "a reply").expect("nothing else was started on this call");
+            }
+        }
+    };
+    common::run(&server, args.threads, serve, || cq.shutdown())
+}
