@@ -42,6 +42,7 @@ fn violations(path: &str, source: &str) -> Vec<String> {
     if !source.starts_with("//!") {
         found.push("no `//!` doc at the beginning".to_owned());
     }
+    found.extend(silent_locks(&without_inline_tests(source)));
     let code = without_inline_tests(&code);
     if ["thread::spawn", "thread::Builder"].iter().any(|it| code.contains(it)) {
         found.push("a thread is made".to_owned());
@@ -57,6 +58,28 @@ fn violations(path: &str, source: &str) -> Vec<String> {
         let is_allowed = used == own || SHARED.contains(&&*used) || may_use.contains(&&*used);
         if !is_allowed {
             found.push(format!("{own} uses `crate::{used}`"));
+        }
+    }
+    found
+}
+
+/// The fields that are locks, and have no doc that says when they are locked.
+fn silent_locks(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut doc = String::new();
+    for line in source.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            doc += &text.to_lowercase();
+        } else if !line.starts_with("#[") {
+            let doc = std::mem::take(&mut doc);
+            let Some((name, kind)) = line.strip_suffix(',').and_then(|it| it.split_once(": "))
+            else {
+                continue;
+            };
+            let is_lock = kind.contains("Mutex<") && !kind.starts_with('&');
+            if is_lock && words(name).count() > 0 && !doc.contains("lock") {
+                found.push(format!("the lock `{name}` does not say when it is locked"));
+            }
         }
     }
     found
@@ -250,6 +273,16 @@ fn every_rule_finds_what_breaks_it() {
         ("transport/h2/a.rs", "//! A doc.\nuse tokio::io::AsyncRead;\n", "`tokio`"),
         ("cq/a.rs", "//! A doc.\nfn f() { std::thread::spawn(g); }\n", "a thread"),
         ("cq/a.rs", "use crate::iomgr::Fd;\n", "no `//!` doc"),
+        (
+            "cq/a.rs",
+            "//! A doc.\nstruct A {\n    /// A field.\n    state: Mutex<State>,\n}\n",
+            "the lock `state`",
+        ),
+        (
+            "cq/a.rs",
+            "//! A doc.\nstruct A {\n    /// A lock.\n    a: u8,\n    pub b: Box<[Mutex<u8>]>,\n}\n",
+            "the lock `pub b`",
+        ),
         ("cq/a.rs", &long, "501 lines"),
     ];
     for (path, source, expected) in cases {
@@ -269,6 +302,10 @@ fn what_is_allowed_or_only_mentioned_is_no_violation() {
         (
             "cq/a.rs",
             "//! A doc.\nfn f<'a>() {}\n#[cfg(test)]\nmod tests {\n    use crate::call;\n    use std::thread::spawn;\n}\n",
+        ),
+        (
+            "cq/a.rs",
+            "//! A doc.\nstruct A {\n    /// A leaf lock.\n    #[cfg(x)]\n    state: Mutex<State>,\n}\nfn f(\n    it: &Mutex<u8>,\n) {}\n",
         ),
         ("cq/tests.rs", "use std::thread;\nfn f() { thread::spawn(g); }\n"),
     ];

@@ -15,7 +15,7 @@ use std::time::Duration;
 use raw::PATIENCE;
 use raw::client::{Answer, Client};
 use raw::frame::{self, Frame};
-use raw::request::{HOLD, Request, message};
+use raw::request::{HOLD, Request, SAY_HELLO, message};
 use raw::server::TestServer;
 use support::poll_until;
 
@@ -159,6 +159,26 @@ fn idle_connections_and_those_without_a_preface_do_not_hold_a_shutdown_up() {
     assert_closes_well(&mut idle);
     wait_for_shutdowns(&server, 1);
     drop((idle, nothing, half));
+    server.stop();
+}
+
+#[test]
+fn calls_whose_first_message_never_comes_do_not_hold_a_shutdown_up() {
+    let server = patient_server();
+    let mut client = Client::connect(server.address());
+    assert_eq!(client.request(&Request::of(SAY_HELLO).open()), 1);
+    // Calls are taken in in their order: the first waits for its message now.
+    client.greet();
+    server.shut_down();
+    let ping = first_goaway(&mut client);
+    let answer = client.answer(1);
+    assert_eq!((answer.http(), answer.code()), ("200", UNAVAILABLE), "{answer:?}");
+    // Nobody waits for the message any more.
+    assert_eq!(client.expect(frame::RST_STREAM).number(0), frame::NO_ERROR);
+    client.pong(&ping);
+    assert_closes_well(&mut client);
+    wait_for_shutdowns(&server, 1);
+    drop(client);
     server.stop();
 }
 

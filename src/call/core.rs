@@ -32,6 +32,7 @@ pub(crate) struct CallCore {
     deadline: Option<Instant>,
     iomgr: Arc<Iomgr>,
     scheduled: Scheduled,
+    /// Locked before h2's own locks. No batch completes and no user code runs under it.
     state: Mutex<State>,
 }
 
@@ -491,3 +492,6 @@ impl Drop for Owner {
         self.0.abandon();
     }
 }
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;

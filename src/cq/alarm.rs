@@ -18,6 +18,7 @@ pub struct Alarm<O: Default + Send + 'static> {
 
 struct Inner<O: Default> {
     iomgr: Arc<Iomgr>,
+    /// Locked before the timers. The operation completes without it.
     state: Mutex<State<O>>,
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 /// How many events threads take from a queue, while it always has more, before one of them looks
-/// at the engine again.
+/// at the engine again. A turn is not cut short.
 const POPS_PER_POLL: usize = 128;
 
 /// A queue, seen by those who post to it and those who take from it.
@@ -186,6 +186,8 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
         let event = state.ready.pop_front()?;
         let (has_more, is_drained) = (!state.ready.is_empty(), state.is_drained());
         drop(state);
+        // Only a hint, so that lost counts do no harm.
+        self.pops.store(self.pops.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         if has_more {
             self.kick_one();
         } else if is_drained {
@@ -202,13 +204,15 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
     /// Whether so many events have been taken without a look at the engine that it is time for
     /// one: events that make events would keep all I/O waiting.
     pub(super) fn is_poll_due(&self) -> bool {
-        // Only a hint, so that lost counts do no harm.
-        let pops = self.pops.load(Ordering::Relaxed);
-        self.pops.store(if pops < POPS_PER_POLL { pops + 1 } else { 0 }, Ordering::Relaxed);
-        pops >= POPS_PER_POLL
+        let is_due = self.pops.load(Ordering::Relaxed) >= POPS_PER_POLL;
+        if is_due {
+            // One thread is enough.
+            self.polled();
+        }
+        is_due
     }
 
-    /// The engine has been looked at.
+    /// The engine has been looked at, or is about to be.
     pub(super) fn polled(&self) {
         self.pops.store(0, Ordering::Relaxed);
     }
@@ -336,22 +340,26 @@ impl<T: Send + 'static, O: Default + Send + 'static> Complete<O> for Core<T, O> 
     }
 }
 
-/// The callback queue's turn: hands every ready event to the function.
+/// The callback queue's turn: hands ready events to the function.
 impl<T: Send + 'static, O: Default + Send + 'static> Run for Core<T, O> {
     fn run(self: Arc<Self>) {
         let Consumer::Callback { call, scheduled } = &self.consumer else { return };
         scheduled.clear();
-        while let Some(event) = {
-            let mut state = self.state.lock();
-            state.ready.pop_front()
-        } {
+        for _ in 0..POPS_PER_POLL {
+            let popped = self.state.lock().ready.pop_front();
+            let Some(event) = popped else {
+                if self.is_drained() {
+                    self.close_pollset();
+                }
+                return;
+            };
             // A panic ends this event's call and nothing else: the events behind it come too.
             if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
                 tracing::error!("a queue's callback panicked; its event counts as handled");
             }
         }
-        if self.is_drained() {
-            self.close_pollset();
-        }
+        // The engine is looked at before the next ones.
+        let _ = scheduled.claim();
+        self.iomgr.put_off(self.clone());
     }
 }

@@ -38,7 +38,7 @@ pub(crate) use turn::Turn;
 #[cfg(all(test, turnstile_loom))]
 pub(crate) use posix::loom_models::iomgr as iomgr_for_tests;
 #[cfg(all(test, not(turnstile_loom)))]
-pub(crate) use posix::tests::iomgr as iomgr_for_tests;
+pub(crate) use posix::tests::{endpoint as endpoint_for_tests, iomgr as iomgr_for_tests};
 
 #[cfg(all(test, turnstile_loom))]
 mod loom_models;

@@ -71,7 +71,8 @@ struct MethodState {
 enum Taker {
     /// A handler, on a thread in `run`.
     Handler(Arc<service::Method>),
-    /// Those who request them.
+    /// Those who request them. Locked before a call's state. Operations complete and calls are
+    /// cancelled without it.
     Requests(Mutex<Calls>),
 }
 

@@ -9,6 +9,8 @@ mod methods;
 mod run_queue;
 mod task;
 pub mod test_server;
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;
 
 pub use builder::Builder;
 pub use methods::Method;

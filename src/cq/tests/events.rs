@@ -177,6 +177,68 @@ fn a_next_inside_a_turn_takes_from_the_same_events() {
     assert!(queue.next(Deadline::NOW).is_none());
 }
 
+/// How many events may come before one that only the engine can find, in the worst case.
+const BOUND: usize = 150;
+
+#[test]
+fn events_that_make_events_do_not_keep_next_from_the_engine() {
+    let queue = Queue::<u32>::on(iomgr());
+    post(&queue, 0);
+    let _alarm = super::super::Alarm::set(&queue, Deadline::NOW, 1).unwrap();
+    let came = (0..BOUND).any(|_| {
+        post(&queue, 0);
+        queue.next(Deadline::NOW).unwrap().tag == 1
+    });
+    assert!(came, "the alarm starves");
+}
+
+#[test]
+fn events_that_make_events_do_not_keep_turns_from_the_engine() {
+    for length in [1, 10, BOUND / 2] {
+        let queue = Queue::<u32>::on(iomgr());
+        (0..length).for_each(|_| post(&queue, 0));
+        let _alarm = super::super::Alarm::set(&queue, Deadline::NOW, 1).unwrap();
+        let mut seen = 0;
+        let came = iter::from_fn(|| queue.turn(Deadline::NOW))
+            .flatten()
+            .take_while(|_| {
+                seen += 1;
+                // A turn is not cut short.
+                seen <= BOUND + 2 * length
+            })
+            .inspect(|_| post(&queue, 0))
+            .any(|event| event.tag == 1);
+        assert!(came, "the alarm starves behind turns of {length}");
+    }
+}
+
+#[test]
+fn events_that_make_events_do_not_keep_callbacks_from_the_engine() {
+    let itself = Arc::new(OnceLock::<CallbackQueue<u32, ()>>::new());
+    let (sender, tags) = mpsc::channel();
+    let queue = CallbackQueue::on(iomgr(), {
+        let itself = Arc::downgrade(&itself);
+        move |event: super::Event<u32, ()>| {
+            sender.send(event.tag).unwrap();
+            let itself = itself.upgrade().unwrap();
+            if (1..10 * BOUND as u32).contains(&event.tag) {
+                post(itself.get().unwrap(), event.tag + 1);
+            } else if event.tag > 0 {
+                itself.get().unwrap().shutdown();
+            }
+        }
+    });
+    itself.set(queue).ok().unwrap();
+    let queue = itself.get().unwrap();
+    post(queue, 1);
+    let _alarm = super::super::Alarm::set(queue, Deadline::NOW, 0).unwrap();
+    queue.work(patience());
+    let tags: Vec<_> = tags.try_iter().collect();
+    let alarm = tags.iter().position(|tag| *tag == 0).expect("the alarm rings");
+    assert!(alarm <= BOUND, "the alarm starves for {alarm} events");
+    assert_eq!(tags.len(), 1 + 10 * BOUND, "every event is handed out");
+}
+
 #[test]
 fn a_callback_may_use_its_own_queue() {
     let itself = Arc::new(OnceLock::<CallbackQueue<u32, ()>>::new());

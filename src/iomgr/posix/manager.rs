@@ -68,6 +68,12 @@ impl Iomgr {
         &*self.engine
     }
 
+    /// How many threads wait for another one that polls.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn waiting(&self) -> usize {
+        self.turnstile.waiting()
+    }
+
     /// The name of the engine.
     pub(crate) fn engine_name(&self) -> &'static str {
         self.engine.name()

@@ -112,12 +112,8 @@ impl TcpEndpoint {
                 sys::sendmsg(self.fd.as_fd(), &slices)
             };
             match result {
-                Ok(count) if count < unsent.len() => output.sent += count,
                 Ok(count) => {
-                    let beyond = count - unsent.len();
-                    output.clear();
-                    // To the caller, 0 of something would mean that nothing can be written.
-                    if beyond > 0 || then.is_empty() {
+                    if let Some(beyond) = output.on_sent(count, !then.is_empty()) {
                         return Poll::Ready(Ok(beyond));
                     }
                 }
@@ -161,6 +157,20 @@ impl Input {
 }
 
 impl Output {
+    /// Accounts for a send of `count` bytes. Gives how many of these were not gathered, or `None`
+    /// if the caller must send again.
+    fn on_sent(&mut self, count: usize, has_more: bool) -> Option<usize> {
+        let unsent = self.gathered.len() - self.sent;
+        if count < unsent {
+            self.sent += count;
+            return None;
+        }
+        self.clear();
+        let beyond = count - unsent;
+        // To a writer, 0 of something would mean that nothing can be written.
+        (beyond > 0 || !has_more).then_some(beyond)
+    }
+
     fn clear(&mut self) {
         self.gathered.clear();
         self.sent = 0;
@@ -224,5 +234,32 @@ impl Endpoint for TcpEndpoint {
 
     fn peer(&self) -> &PeerAddress {
         &self.peer
+    }
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests {
+    use super::Output;
+
+    fn gathered(bytes: &[u8], sent: usize) -> Output {
+        Output { gathered: bytes.to_vec(), sent }
+    }
+
+    #[test]
+    fn a_send_that_ends_with_the_gathered_bytes_is_no_write_of_nothing() {
+        let mut output = gathered(b"abc", 1);
+        assert_eq!(output.on_sent(2, true), None, "0 would close the connection");
+        assert!(output.gathered.is_empty());
+        assert_eq!(output.on_sent(4, true), Some(4), "the next one is of the rest alone");
+    }
+
+    #[test]
+    fn a_send_is_accounted_for_to_the_byte() {
+        let mut output = gathered(b"abc", 0);
+        assert_eq!(output.on_sent(1, false), None);
+        assert_eq!(output.sent, 1);
+        assert_eq!(output.on_sent(2, false), Some(0), "a flush is done");
+        assert_eq!((output.gathered.len(), output.sent), (0, 0));
+        assert_eq!(gathered(b"abc", 0).on_sent(5, true), Some(2));
     }
 }

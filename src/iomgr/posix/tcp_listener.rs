@@ -185,6 +185,7 @@ impl Wake for TcpListener {
         self.wake_by_ref();
     }
 
+    /// Only enqueues.
     fn wake_by_ref(self: &Arc<Self>) {
         if self.scheduled.claim() {
             self.iomgr.submit(self.clone());
@@ -217,5 +218,49 @@ impl Failure {
             // accept(2): errors that are already pending on the new connection, and EINTR.
             _ => Self::OfOneConnection,
         }
+    }
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests {
+    use super::{AcceptHandler, TcpListener};
+    use crate::iomgr::endpoint::Endpoint;
+    use crate::iomgr::exec_ctx::ExecCtx;
+    use crate::iomgr::posix::address::ListenAddress;
+    use crate::iomgr::posix::tests::iomgr;
+    use crate::testing::without_deadlock;
+    use std::net::TcpStream;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Waker;
+
+    #[derive(Default)]
+    struct Counts(AtomicUsize);
+
+    impl AcceptHandler for Counts {
+        fn on_connection(self: Arc<Self>, _endpoint: Box<dyn Endpoint>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_wake_under_its_own_lock_only_enqueues() {
+        without_deadlock(|| {
+            let (accepted, any_port) =
+                (Arc::new(Counts::default()), "127.0.0.1:0".parse().unwrap());
+            let address = ListenAddress::Tcp(any_port);
+            let listener = TcpListener::bind(&iomgr(), &address, false, accepted.clone()).unwrap();
+            let ListenAddress::Tcp(address) = *listener.address() else { panic!("it is TCP") };
+            let _client = TcpStream::connect(address).unwrap();
+            let context = ExecCtx::enter();
+            let state = listener.state.lock();
+            let waker = Waker::from(listener.clone());
+            waker.wake_by_ref();
+            waker.wake();
+            drop(state);
+            assert_eq!(accepted.0.load(Ordering::SeqCst), 0, "it ran inside of the wake");
+            context.flush();
+            assert_eq!(accepted.0.load(Ordering::SeqCst), 1);
+        });
     }
 }

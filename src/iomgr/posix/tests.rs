@@ -6,9 +6,12 @@ mod streams;
 
 use super::epoll1::Epoll1;
 use super::manager::Iomgr;
+use super::tcp_endpoint::TcpEndpoint;
 use super::turnstile::Pollset;
 use crate::iomgr::deadline::Deadline;
+use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -19,6 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A manager that no other test uses.
 pub(crate) fn iomgr() -> Arc<Iomgr> {
     Iomgr::new(Box::new(Epoll1::new().expect("epoll works here")))
+}
+
+/// An endpoint over a non-blocking socket of any kind. One that keeps the bounds of writes, as a datagram socket
+/// does, shows its peer each `sendmsg`.
+pub(crate) fn endpoint(iomgr: &Arc<Iomgr>, socket: OwnedFd) -> Box<dyn Endpoint> {
+    let endpoint = TcpEndpoint::new(iomgr, socket, PeerAddress::InProcess);
+    Box::new(endpoint.expect("the engine takes a socket"))
 }
 
 /// A closure that says that it ran.

@@ -221,6 +221,7 @@ pub(crate) struct Turnstile {
     /// How many workers wait on condvars.
     waiting: AtomicUsize,
     /// The pollsets with waiters, spread by core so that threads on different cores rarely meet.
+    /// Locked before a pollset's state.
     neighbourhoods: Box<[Mutex<Vec<Arc<Pollset>>>]>,
     /// The core that the calling thread runs on.
     core: fn() -> usize,
@@ -239,6 +240,12 @@ impl Turnstile {
             neighbourhoods: (0..cores.max(1)).map(|_| Mutex::default()).collect(),
             core,
         }
+    }
+
+    /// How many workers wait for the role.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(SeqCst)
     }
 
     /// Waits until this thread is the poller, and then gives it the poller's seat; or gives `None`

@@ -410,3 +410,6 @@ impl Transport for ServerTransport {
         self.wake_by_ref();
     }
 }
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;

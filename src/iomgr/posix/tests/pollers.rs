@@ -6,8 +6,9 @@ use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use crate::iomgr::posix::manager::Iomgr;
 use crate::iomgr::posix::turnstile::Pollset;
 use crate::testing::CountingWaker;
-use std::sync::{Arc, Barrier, mpsc};
-use std::thread;
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// grpc#12413.
@@ -163,6 +164,65 @@ fn an_earlier_timer_wakes_a_poller_that_sleeps_for_ever() {
         });
         iomgr.timer_init(due, Arc::new(Says(sender)));
     });
+}
+
+/// A closure that does not return before the test says so.
+struct Blocks {
+    began: Sender<ThreadId>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl Run for Blocks {
+    fn run(self: Arc<Self>) {
+        self.began.send(thread::current().id()).unwrap();
+        self.go_on.lock().unwrap().recv_timeout(PATIENCE).expect("the test lets it go on");
+    }
+}
+
+/// A thread that found an event and runs it for long keeps nobody from finding the next one.
+fn polling_goes_on_while_a_closure_blocks(pollsets: [&Arc<Pollset>; 2]) {
+    let iomgr = iomgr();
+    let (began, begins) = mpsc::channel();
+    let (let_go, go_on) = mpsc::channel();
+    let blocks = Arc::new(Blocks { began: began.clone(), go_on: Mutex::new(go_on) });
+    let (let_second_go, go_on) = mpsc::channel();
+    let second = Arc::new(Blocks { began, go_on: Mutex::new(go_on) });
+    thread::scope(|scope| {
+        for pollset in pollsets {
+            let iomgr = &iomgr;
+            scope.spawn(move || {
+                let context = ExecCtx::enter();
+                iomgr.work(pollset, Deadline::after(PATIENCE), || true);
+                context.flush();
+            });
+        }
+        // One of the two polls, and the other waits to be its heir.
+        let patience = Deadline::after(PATIENCE);
+        while iomgr.waiting() == 0 {
+            assert!(!patience.has_passed(), "no thread waits");
+            thread::yield_now();
+        }
+        iomgr.submit(blocks);
+        let poller = begins.recv_timeout(PATIENCE).expect("the poller runs what it found");
+        // The first thread is in its closure until this one has begun too.
+        let now = Instant::now();
+        iomgr.timer_init(now, second);
+        let heir = begins.recv_timeout(PATIENCE).expect("nobody polls");
+        assert_ne!(poller, heir);
+        let_go.send(()).unwrap();
+        let_second_go.send(()).unwrap();
+    });
+}
+
+#[test]
+fn polling_goes_on_in_the_same_pollset_while_a_closure_blocks() {
+    let pollset = Pollset::new();
+    polling_goes_on_while_a_closure_blocks([&pollset, &pollset]);
+}
+
+#[test]
+fn polling_goes_on_in_another_pollset_while_a_closure_blocks() {
+    polling_goes_on_while_a_closure_blocks([&Pollset::new(), &Pollset::new()]);
 }
 
 #[test]

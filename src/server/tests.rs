@@ -1,0 +1,146 @@
+//! A server over sockets that the test has made, so that it sees each write and each close.
+
+use super::connections::Connections;
+use super::methods::Methods;
+use super::{Inner, Server};
+use crate::call::{Batch, Call, Outcome};
+use crate::cq::CompletionQueue;
+use crate::iomgr::{AcceptHandler as _, Deadline, ExecCtx, endpoint_for_tests, iomgr_for_tests};
+use crate::status::Status;
+use crate::testing::PATIENCE;
+use crate::testing::http2::{Frame, frames, greeting, request};
+use std::io::{ErrorKind, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::sync::Arc;
+
+type Queue = CompletionQueue<u32, Outcome>;
+
+/// A server that listens nowhere, and a queue, over an I/O manager of their own.
+fn server() -> (Server, Queue) {
+    let iomgr = iomgr_for_tests();
+    let queue = Queue::on(iomgr.clone());
+    let inner = Arc::new(Inner {
+        iomgr,
+        config: Arc::default(),
+        methods: Methods::new(Vec::new(), 1000),
+        connections: Connections::default(),
+    });
+    (Server { inner, addresses: Vec::new() }, queue)
+}
+
+/// A connection comes in.
+fn accept(server: &Arc<Inner>, socket: impl Into<OwnedFd>) {
+    let _context = ExecCtx::enter();
+    let endpoint = endpoint_for_tests(&server.iomgr, socket.into());
+    server.clone().on_connection(endpoint);
+}
+
+/// A client whose socket keeps the bounds of writes: it receives what each `sendmsg` sent.
+struct Client(UnixDatagram);
+
+impl Client {
+    fn connect(server: &Server) -> Self {
+        let (ours, client) = UnixDatagram::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        client.set_nonblocking(true).unwrap();
+        accept(&server.inner, ours);
+        Self(client)
+    }
+
+    fn send(&self, bytes: &[u8]) {
+        assert_eq!(self.0.send(bytes).unwrap(), bytes.len());
+    }
+
+    /// The frames of each write that has come.
+    fn writes(&self) -> Vec<Vec<Frame>> {
+        let mut writes = Vec::new();
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            match self.0.recv(&mut buffer) {
+                Ok(count) => writes.push(frames(&buffer[..count])),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return writes,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// Does what there is to do, without waiting.
+fn work(queue: &Queue) {
+    for _ in 0..8 {
+        assert!(queue.next(Deadline::NOW).is_none(), "nothing is requested");
+    }
+}
+
+/// Takes `count` calls that the client has made with one write, in one turn, and lets `answer`
+/// answer each there.
+fn serve_turn(queue: &Queue, count: u32, mut answer: impl FnMut(&Call<u32>)) -> Vec<Call<u32>> {
+    let turn = queue.turn(Deadline::after(PATIENCE)).expect("calls come");
+    let mut calls = Vec::new();
+    for mut event in turn {
+        let call = event.take_call().expect("the client has made as many");
+        answer(&call);
+        calls.push(call);
+    }
+    assert_eq!(calls.len(), count as usize, "what came together is one turn");
+    calls
+}
+
+/// A client that has made `count` calls with one write, each of which was requested.
+fn client_with_calls(server: &Server, queue: &Queue, count: u32) -> Client {
+    let client = Client::connect(server);
+    client.send(&greeting());
+    work(queue);
+    client.writes();
+    (0..count).for_each(|tag| server.request_call(queue, tag).unwrap());
+    let requests: Vec<u8> = (0..count).flat_map(|index| request(2 * index + 1)).collect();
+    client.send(&requests);
+    client
+}
+
+fn reply() -> Batch {
+    Batch::new().send_message(&b"hello"[..]).send_status(Status::ok())
+}
+
+#[test]
+fn the_replies_of_a_turn_leave_in_one_write() {
+    const CALLS: u32 = 20;
+    let (server, queue) = server();
+    let client = client_with_calls(&server, &queue, CALLS);
+    let calls = serve_turn(&queue, CALLS, |call| call.start(reply(), 0).unwrap());
+    // What is sent has left with the turn, before the thread comes back for more.
+    let writes = client.writes();
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    let replies = writes[0].iter().filter(|it| it.ends_stream()).count();
+    assert_eq!(replies, CALLS as usize);
+    assert_eq!(calls.len(), replies);
+}
+
+#[test]
+fn what_is_started_outside_of_a_turn_leaves_at_once() {
+    const CALLS: u32 = 3;
+    let (server, queue) = server();
+    let client = client_with_calls(&server, &queue, CALLS);
+    let calls = serve_turn(&queue, CALLS, |_| {});
+    assert!(client.writes().iter().flatten().all(|it| !it.ends_stream()));
+    for call in &calls {
+        call.start(reply(), 0).unwrap();
+        let writes = client.writes();
+        assert_eq!(writes.len(), 1, "{writes:?}");
+        assert!(writes[0].iter().any(Frame::ends_stream));
+    }
+}
+
+#[test]
+fn a_dropped_server_takes_in_no_connection_that_was_just_accepted() {
+    let (server, queue) = server();
+    let inner = server.inner.clone();
+    drop(server);
+    let (ours, mut client) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    accept(&inner, ours);
+    assert_eq!(client.read(&mut [0; 64]).unwrap(), 0, "closed, without a word of HTTP/2");
+    assert!(queue.next(Deadline::NOW).is_none());
+}

@@ -1,0 +1,75 @@
+//! HTTP/2 frames as bytes (RFC 9113, section 4.1), for tests that count them or the writes they
+//! come in.
+
+/// What a client sends first (RFC 9113, section 3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const SETTINGS: u8 = 4;
+
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+const HEADER_LEN: usize = 9;
+
+/// One frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+}
+
+impl Frame {
+    pub(crate) fn ends_stream(&self) -> bool {
+        self.kind == HEADERS && self.flags & END_STREAM != 0
+    }
+}
+
+/// A frame's bytes.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a frame is short");
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// What a client begins with.
+pub(crate) fn greeting() -> Vec<u8> {
+    [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()
+}
+
+/// A request of gRPC without a message, as one HEADERS frame.
+pub(crate) fn request(stream: u32) -> Vec<u8> {
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/test.Test/Test"),
+        (":authority", "test"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        // Literal and never indexed (RFC 7541, section 6.2.3), of less than 127 bytes.
+        block.push(0x10);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).expect("short"));
+            block.extend(text.as_bytes());
+        }
+    }
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
+}
+
+/// The frames in `bytes`, of which each must be whole.
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Frame> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let [a, b, c, kind, flags, stream @ ..] = *bytes.first_chunk::<HEADER_LEN>().unwrap();
+        found.push(Frame { kind, flags, stream: u32::from_be_bytes(stream) });
+        bytes = &bytes[HEADER_LEN + u32::from_be_bytes([0, a, b, c]) as usize..];
+    }
+    found
+}

@@ -1,0 +1,181 @@
+//! Wakes, and turns that panic.
+
+use super::{Config, ServerTransport};
+use crate::iomgr::{
+    Deadline, Endpoint, ExecCtx, Iomgr, PeerAddress, Pollset, endpoint_for_tests, iomgr_for_tests,
+};
+use crate::sync::Mutex;
+use crate::testing::http2::{SETTINGS, frames, greeting, request};
+use crate::testing::{PATIENCE, without_deadlock};
+use crate::transport::{Acceptor, Head, Stream};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+/// What a server has seen of its connections.
+#[derive(Default)]
+struct Seen {
+    closed: Mutex<Vec<usize>>,
+    /// Panics when a call comes.
+    takes_no_call: bool,
+}
+
+impl Acceptor for Seen {
+    fn on_stream(self: Arc<Self>, _head: Head, _stream: Box<dyn Stream>) {
+        assert!(!self.takes_no_call, "on purpose");
+    }
+
+    fn on_closed(&self, id: usize) {
+        self.closed.lock().push(id);
+    }
+}
+
+/// An endpoint that is never ready, and counts the reads.
+struct Counted(Arc<AtomicUsize>);
+
+/// An endpoint whose every read panics.
+struct Panics;
+
+/// The rest of an endpoint whose reads are what matters.
+macro_rules! writes_into_nothing {
+    () => {
+        fn consume(&mut self, _count: usize) {}
+
+        fn poll_write(
+            &mut self,
+            _context: &mut Context<'_>,
+            buffers: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()))
+        }
+
+        fn poll_flush(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn peer(&self) -> &PeerAddress {
+            &PeerAddress::InProcess
+        }
+    };
+}
+
+impl Endpoint for Counted {
+    fn poll_fill(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Poll::Pending
+    }
+
+    writes_into_nothing!();
+}
+
+impl Endpoint for Panics {
+    fn poll_fill(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        panic!("on purpose")
+    }
+
+    writes_into_nothing!();
+}
+
+fn transport(
+    endpoint: Box<dyn Endpoint>,
+    id: usize,
+    server: &Arc<Seen>,
+    iomgr: &Arc<Iomgr>,
+) -> Arc<ServerTransport> {
+    let config = Arc::new(Config::default());
+    ServerTransport::new(endpoint, id, config, server.clone(), iomgr.clone())
+}
+
+/// A connection that is being served, and its client, which has begun to speak.
+fn connection(id: usize, server: &Arc<Seen>, iomgr: &Arc<Iomgr>) -> UnixStream {
+    let (ours, mut client) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(&greeting()).unwrap();
+    transport(endpoint_for_tests(iomgr, ours.into()), id, server, iomgr).start();
+    client
+}
+
+/// Works until `is_done`.
+fn work_until(iomgr: &Iomgr, mut is_done: impl FnMut() -> bool) {
+    let (context, patience) = (ExecCtx::enter(), Deadline::after(PATIENCE));
+    let pollset = Pollset::new();
+    while !is_done() {
+        assert!(!patience.has_passed(), "nothing happened");
+        iomgr.work(&pollset, patience, || true);
+        context.flush();
+    }
+}
+
+/// Asserts that a connection is served: its client's SETTINGS are acknowledged.
+#[track_caller]
+fn assert_is_served(iomgr: &Iomgr, client: &mut UnixStream) {
+    client.set_nonblocking(true).unwrap();
+    let mut bytes = Vec::new();
+    work_until(iomgr, || {
+        let mut chunk = [0; 1024];
+        match client.read(&mut chunk) {
+            Ok(count) => {
+                assert_ne!(count, 0, "closed");
+                bytes.extend_from_slice(&chunk[..count]);
+            }
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        frames(&bytes).iter().any(|it| it.kind == SETTINGS && it.flags == 1)
+    });
+}
+
+#[test]
+fn a_wake_while_the_connection_is_driven_only_enqueues() {
+    without_deadlock(|| {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let (server, iomgr) = (Arc::default(), iomgr_for_tests());
+        let transport = transport(Box::new(Counted(reads.clone())), 1, &server, &iomgr);
+        let context = ExecCtx::enter();
+        let driver = transport.driver.lock();
+        let waker = Waker::from(transport.clone());
+        waker.wake_by_ref();
+        waker.wake();
+        drop(driver);
+        assert_eq!(reads.load(Ordering::SeqCst), 0, "it ran inside of the wake");
+        context.flush();
+        assert_eq!(reads.load(Ordering::SeqCst), 1, "two wakes before a run are one run");
+    });
+}
+
+#[test]
+fn an_endpoint_that_panics_closes_its_own_connection_only() {
+    let (server, iomgr) = (Arc::<Seen>::default(), iomgr_for_tests());
+    let mut before = connection(1, &server, &iomgr);
+    let panics = transport(Box::new(Panics), 2, &server, &iomgr);
+    panics.start();
+    let mut after = connection(3, &server, &iomgr);
+    work_until(&iomgr, || !server.closed.lock().is_empty());
+    assert_is_served(&iomgr, &mut before);
+    assert_is_served(&iomgr, &mut after);
+    // It is driven no more, whoever wakes it.
+    let context = ExecCtx::enter();
+    Waker::from(panics).wake();
+    context.flush();
+    assert_eq!(*server.closed.lock(), [2]);
+}
+
+#[test]
+fn a_turn_that_panics_in_a_call_closes_its_own_connection_only() {
+    let server = Arc::new(Seen { takes_no_call: true, ..Seen::default() });
+    let iomgr = iomgr_for_tests();
+    let (mut other, mut client) = (connection(1, &server, &iomgr), connection(2, &server, &iomgr));
+    assert_is_served(&iomgr, &mut client);
+    client.write_all(&request(1)).unwrap();
+    work_until(&iomgr, || !server.closed.lock().is_empty());
+    client.set_nonblocking(false).unwrap();
+    client.read_to_end(&mut Vec::new()).expect("the client sees the end");
+    assert_is_served(&iomgr, &mut other);
+    assert_eq!(*server.closed.lock(), [2]);
+}
