@@ -150,6 +150,14 @@ struct Rest {
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
+/// A hold on what of a status may run the application's code when it is dropped, so that this
+/// happens where the hold is dropped, and no earlier.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    _details: Bytes,
+    _source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
 impl Status {
     /// A status with any code. The message is for people who debug, not for programs.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
@@ -214,6 +222,12 @@ impl Status {
     /// Whether the code is [`Code::Ok`].
     pub const fn is_ok(&self) -> bool {
         matches!(self.code, Code::Ok)
+    }
+
+    /// A hold on what is not only data, if there is any.
+    pub(crate) fn hold(&self) -> Option<Hold> {
+        let rest = self.rest.as_ref()?;
+        Some(Hold { _details: rest.details.clone(), _source: rest.source.clone() })
     }
 
     /// Adds this status to the trailers, or to the one header block of a Trailers-Only response.

@@ -2,8 +2,8 @@
 //!
 //! A call is run (by the thread that finds one of its wakers fired) or used (by an application's
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
-//! complete batches after the lock is gone. [`poll`] has the operations of handlers, which are
-//! polled instead of started.
+//! complete batches, and drop what the call was given, after the lock is gone. [`poll`] has the
+//! operations of handlers, which are polled instead of started.
 
 mod pending;
 mod poll;
@@ -132,6 +132,7 @@ impl State {
         }
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let Some((id, status)) = self.pending.status.take() else { return Ok(()) };
+        done.outlives(&status);
         let result = stream.send_status(status);
         self.pending.finish(id, result.is_ok(), done, |_| {});
         if result.is_ok() {
@@ -220,12 +221,14 @@ impl State {
 
     /// The call is over. `status` is for the client, if it has had none.
     fn end(&mut self, status: Option<Status>, is_cancelled: bool, done: &mut Done) {
+        status.iter().for_each(|status| done.outlives(status));
         let Some(mut stream) = self.stream.take() else { return };
         if let Some(status) = status {
             self.cause = Some(status.clone());
             // If the stream has failed, nobody is there to hear it.
             let _ = stream.send_status(status);
         }
+        done.stream = Some(stream);
         self.is_cancelled = is_cancelled;
         self.progress = Sent::Status;
         if let Some(arrival) = self.arrival.take() {

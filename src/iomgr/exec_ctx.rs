@@ -6,6 +6,7 @@
 //! `Waker::wake` takes no parameter through which it could be passed.
 
 use crate::sync::{AtomicUsize, Ordering::SeqCst};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -40,11 +41,29 @@ struct ThreadList {
     attends: Cell<usize>,
     /// What they have collected, in order.
     ready: RefCell<VecDeque<Arc<dyn Run>>>,
+    /// Bytes that are not used any more, to be dropped when the closure that runs has returned.
+    unused: RefCell<Vec<Bytes>>,
 }
 
 impl ThreadList {
     const fn new() -> Self {
-        Self { depth: Cell::new(0), attends: Cell::new(0), ready: RefCell::new(VecDeque::new()) }
+        Self {
+            depth: Cell::new(0),
+            attends: Cell::new(0),
+            ready: RefCell::new(VecDeque::new()),
+            unused: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Drops what nobody uses any more, and what that adds.
+    fn drop_unused(&self) {
+        loop {
+            let bytes = self.unused.borrow_mut().pop();
+            let Some(bytes) = bytes else { return };
+            if catch_unwind(AssertUnwindSafe(|| drop(bytes))).is_err() {
+                tracing::error!("the owner of a message's bytes panicked while it was dropped");
+            }
+        }
     }
 }
 
@@ -58,6 +77,19 @@ pub(crate) fn schedule(closure: Arc<dyn Run>) -> Result<(), Arc<dyn Run>> {
         }
     });
     closure.map_or(Ok(()), Err)
+}
+
+/// Drops bytes at this thread's next flush, if a context is open here, and at once if not.
+///
+/// The owner of a message's bytes can be the application's ([`Bytes::from_owner`]), and its drop
+/// then runs code of the application, which must not meet a lock.
+pub(crate) fn drop_later(bytes: Bytes) {
+    let mut bytes = Some(bytes);
+    let _ = THIS_THREAD.try_with(|list| {
+        if list.depth.get() > 0 {
+            list.unused.borrow_mut().extend(bytes.take());
+        }
+    });
 }
 
 /// Whether a closure is on a list already, and on whose.
@@ -123,9 +155,10 @@ impl ExecCtx {
     ///
     /// Must be called with no lock held.
     pub(crate) fn flush(&self) {
-        while let Ok(Some(closure)) =
-            THIS_THREAD.try_with(|list| list.ready.borrow_mut().pop_front())
-        {
+        while let Ok(Some(closure)) = THIS_THREAD.try_with(|list| {
+            list.drop_unused();
+            list.ready.borrow_mut().pop_front()
+        }) {
             run_caught(closure);
         }
     }

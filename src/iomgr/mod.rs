@@ -28,7 +28,7 @@ mod posix;
 pub use deadline::Deadline;
 pub(crate) use endpoint::Endpoint;
 pub use endpoint::PeerAddress;
-pub(crate) use exec_ctx::{ExecCtx, Run, Scheduled, attends};
+pub(crate) use exec_ctx::{ExecCtx, Run, Scheduled, attends, drop_later};
 pub use posix::ListenAddress;
 pub(crate) use posix::{AcceptHandler, Iomgr, Pollset, TcpListener};
 pub(crate) use timers::TimerId;

@@ -7,8 +7,8 @@ use crate::call::event::BatchOutcome;
 use crate::call::few::Few;
 use crate::cq::PendingOp;
 use crate::metadata::Metadata;
-use crate::status::Status;
-use crate::transport::Message;
+use crate::status::{Hold, Status};
+use crate::transport::{Message, Stream};
 use bytes::Bytes;
 use std::task::Waker;
 
@@ -46,11 +46,17 @@ pub(super) struct Done {
     pub(super) batches: Few<PendingBatch>,
     pub(super) arrival: Option<(OnlyMessage, Option<Bytes>)>,
     pub(super) wakers: Few<Waker>,
+    /// The stream of a call that is over.
+    pub(super) stream: Option<Box<dyn Stream>>,
+    /// What is only to be dropped, which may run code of the application.
+    message: Option<Message>,
+    statuses: Few<Hold>,
 }
 
 impl Done {
     /// Hands everything on. Called without locks.
     pub(super) fn settle(self) {
+        drop(self.stream);
         for batch in self.batches {
             batch.op.complete(batch.is_ok, batch.outcome.into());
         }
@@ -58,6 +64,11 @@ impl Done {
             then(message);
         }
         self.wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The status is dropped under the lock, except for what the application has put in.
+    pub(super) fn outlives(&mut self, status: &Status) {
+        status.hold().into_iter().for_each(|hold| self.statuses.push(hold));
     }
 }
 
@@ -127,8 +138,14 @@ impl Pending {
     pub(super) fn fail_all(&mut self, is_cancelled: bool, done: &mut Done) {
         let failing = [
             self.initial_metadata.take().map(|(id, _)| id),
-            self.message.take().map(|(id, _)| id),
-            self.status.take().map(|(id, _)| id),
+            self.message.take().map(|(id, message)| {
+                done.message = message;
+                id
+            }),
+            self.status.take().map(|(id, status)| {
+                done.outlives(&status);
+                id
+            }),
             self.receive_message.take(),
         ];
         for id in failing.into_iter().flatten() {

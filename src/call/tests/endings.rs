@@ -1,11 +1,15 @@
 //! How a call can end, and what each end of it sees then.
 
 use super::{End, Options, Peer, Rpc};
-use crate::call::Batch;
+use crate::call::{Batch, CallCore};
 use crate::status::{Code, Status};
+use crate::testing::without_deadlock;
+use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::thread;
+use std::sync::Weak;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
+use std::{fmt, thread};
 
 on_both_transports! {
     the_status_may_come_before_the_client_half_closes,
@@ -21,6 +25,9 @@ on_both_transports! {
     cancelling_a_call_that_is_over_does_nothing,
     an_aborted_transport_ends_what_is_pending,
     a_client_that_vanishes_ends_what_is_pending,
+    a_message_that_is_dropped_may_use_its_call,
+    a_message_that_was_sent_may_use_its_call_when_it_is_dropped,
+    a_status_that_is_dropped_may_use_its_call,
 }
 
 /// Whether each tag's batch succeeded, and whether it saw the call cancelled.
@@ -183,4 +190,112 @@ fn a_client_that_vanishes_ends_what_is_pending<P: Peer>() {
     rpc.client.vanish();
     assert_eq!(events(&mut rpc), cancelled_receives());
     assert_eq!(rpc.closed(), 1);
+}
+
+/// Bytes, or an error, whose drop uses a call: it would wait for ever for a lock of the call's.
+#[derive(Debug)]
+struct UsesCall {
+    core: Weak<CallCore>,
+    dropped: Sender<()>,
+    bytes: Vec<u8>,
+}
+
+impl Drop for UsesCall {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.upgrade() {
+            core.is_over();
+            core.cancel(Status::aborted("by what was dropped"));
+        }
+        self.dropped.send(()).unwrap();
+    }
+}
+
+impl AsRef<[u8]> for UsesCall {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Display for UsesCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it uses a call")
+    }
+}
+
+impl std::error::Error for UsesCall {}
+
+/// Makes what uses the call when it is dropped, and hears of it.
+fn uses_call<P: Peer>(rpc: &Rpc<P>, length: usize) -> (UsesCall, Receiver<()>) {
+    let (dropped, drops) = mpsc::channel();
+    (UsesCall { core: rpc.core(), dropped, bytes: vec![1; length] }, drops)
+}
+
+fn a_message_that_is_dropped_may_use_its_call<P: Peer>() {
+    without_deadlock(|| {
+        // One of which a part was sent.
+        let mut rpc = Rpc::<P>::new();
+        let (owner, drops) = uses_call(&rpc, 100_000);
+        rpc.start(Batch::new().send_message("fills the window"), 1);
+        rpc.start(Batch::new().send_message(Bytes::from_owner(owner)), 2);
+        rpc.call().cancel(Status::aborted("enough"));
+        rpc.settle();
+        assert_eq!(drops.try_recv(), Ok(()));
+
+        // And one that cannot be sent any more.
+        let (owner, drops) = uses_call(&rpc, 1);
+        rpc.start(Batch::new().send_message(Bytes::from_owner(owner)), 3);
+        assert_eq!(drops.try_recv(), Ok(()));
+        let failed = (false, false);
+        assert_eq!(
+            events(&mut rpc),
+            BTreeMap::from([(1, (true, false)), (2, failed), (3, failed)])
+        );
+    });
+}
+
+fn a_message_that_was_sent_may_use_its_call_when_it_is_dropped<P: Peer>() {
+    without_deadlock(|| {
+        for length in [1, 50_000] {
+            let mut rpc = Rpc::<P>::new();
+            let (owner, drops) = uses_call(&rpc, length);
+            rpc.start(Batch::new().send_message(Bytes::from_owner(owner)), 1);
+            assert_eq!(rpc.receive().len(), length);
+            rpc.settle();
+            assert_eq!(drops.try_recv(), Ok(()));
+            assert_eq!(events(&mut rpc), BTreeMap::from([(1, (true, false))]));
+        }
+    });
+}
+
+fn a_status_that_is_dropped_may_use_its_call<P: Peer>() {
+    without_deadlock(|| {
+        // One that is sent.
+        let mut rpc = Rpc::<P>::new();
+        let (source, sent) = uses_call(&rpc, 0);
+        rpc.start(Batch::new().send_status(Status::data_loss("sent").with_source(source)), 1);
+        assert_eq!(rpc.end().status().code(), Code::DataLoss);
+        // One for a call that is over.
+        let (source, late) = uses_call(&rpc, 0);
+        rpc.call().cancel(Status::internal("too late").with_source(source));
+        assert_eq!(late.try_recv(), Ok(()));
+        assert_eq!(events(&mut rpc), BTreeMap::from([(1, (true, false))]));
+        drop(rpc);
+        assert_eq!(sent.try_recv(), Ok(()));
+
+        // One that waits behind a message.
+        let mut rpc = Rpc::<P>::new();
+        rpc.start(Batch::new().send_message("fills the window"), 1);
+        rpc.start(Batch::new().send_message(vec![1; 100_000]), 2);
+        let (owner, drops) = uses_call(&rpc, 1);
+        let status = Status::data_loss("unsent").with_details(Bytes::from_owner(owner));
+        rpc.start(Batch::new().send_status(status), 3);
+        rpc.call().cancel(Status::aborted("enough"));
+        rpc.settle();
+        assert_eq!(drops.try_recv(), Ok(()));
+        let failed = (false, false);
+        assert_eq!(
+            events(&mut rpc),
+            BTreeMap::from([(1, (true, false)), (2, failed), (3, failed)])
+        );
+    });
 }

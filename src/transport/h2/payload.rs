@@ -1,11 +1,13 @@
 //! A message on its way out: its prefix and its bytes, without copying them together.
 
 use super::framing::{self, FramingError, PREFIX_LEN};
+use crate::iomgr::drop_later;
 use crate::transport::Message;
 use bytes::{Buf, Bytes};
 use std::io::IoSlice;
+use std::mem;
 
-/// Bytes of a DATA frame.
+/// Bytes of a DATA frame. h2 drops them under its locks, so they outlive it until the next flush.
 #[derive(Debug)]
 pub(super) struct Payload {
     prefix: [u8; PREFIX_LEN],
@@ -18,8 +20,9 @@ impl Payload {
     /// # Errors
     /// If the message is longer than a prefix can say.
     pub(super) fn new(message: Message) -> Result<Self, FramingError> {
-        let prefix = framing::prefix(message.compressed, message.data.len())?;
-        Ok(Self { prefix, at: 0, data: message.data })
+        let mut payload = Self { prefix: [0; PREFIX_LEN], at: 0, data: message.data };
+        payload.prefix = framing::prefix(message.compressed, payload.data.len())?;
+        Ok(payload)
     }
 
     /// Takes the first `count` bytes off.
@@ -63,6 +66,12 @@ impl Buf for Payload {
         let of_prefix = count.min(PREFIX_LEN - self.at);
         self.at += of_prefix;
         self.data.advance(count - of_prefix);
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        drop_later(mem::take(&mut self.data));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::flow::Received;
 use super::shared::{InitialMetadata, Shared};
+use crate::iomgr::drop_later;
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::transport::{Message, Stream};
@@ -40,15 +41,19 @@ impl Stream for ServerStream {
     }
 
     fn begin_message(&mut self, message: Message) -> Result<(), Status> {
-        self.shared.with(|state| {
+        let result = self.shared.with(|state| {
             state.check_server()?;
             if matches!(state.initial_metadata, InitialMetadata::NotSent) {
                 return Err(Status::internal("initial metadata must be sent first"));
             }
             Ok(())
-        })?;
-        self.message = Some(message);
-        Ok(())
+        });
+        match result {
+            Ok(()) => self.message = Some(message),
+            // The lock of the call is held.
+            Err(_) => drop_later(message.data),
+        }
+        result
     }
 
     fn poll_send_message(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {

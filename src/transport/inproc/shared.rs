@@ -3,6 +3,7 @@
 use super::Config;
 use super::channel::Membership;
 use super::flow::Flow;
+use crate::iomgr::drop_later;
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::sync::Mutex;
@@ -78,7 +79,9 @@ impl Shared {
         for waker in [server, client].into_iter().flatten() {
             waker.wake();
         }
-        drop((requests, responses, unused));
+        drop(unused);
+        // The lock of the server's call may be held.
+        requests.into_iter().chain(responses).for_each(|message| drop_later(message.data));
         result
     }
 }
