@@ -163,19 +163,32 @@ fn what_is_no_preface_closes_the_connection() {
 }
 
 #[test]
-fn only_a_preface_must_come_within_the_handshake_timeout() {
+fn only_a_preface_and_settings_must_come_within_the_handshake_timeout() {
     let server = TestServer::with(|builder| {
         builder.handshake_timeout(Duration::from_millis(100));
     });
-    let mut silent_after_preface = Client::connect(server.address());
-    let mut half = Client::silent(server.address());
-    half.send_bytes(&frame::PREFACE[..12]);
-    let mut nothing = Client::silent(server.address());
-    half.rest();
-    nothing.rest();
-    // It has been silent for longer than those two were.
-    silent_after_preface.greet();
-    drop((silent_after_preface, half, nothing));
+    let mut silent_after_both = Client::connect(server.address());
+    let settings = Frame::settings(&[(frame::INITIAL_WINDOW_SIZE, 1000)]).to_bytes();
+    let ping = Frame::ping([0; 8]).to_bytes();
+    let beginnings = [
+        vec![],
+        frame::PREFACE[..12].to_vec(),
+        frame::PREFACE.to_vec(),
+        [frame::PREFACE, &settings[..settings.len() - 1]].concat(),
+        // SETTINGS must come first (RFC 9113, section 3.4).
+        [frame::PREFACE, &ping].concat(),
+    ];
+    let clients = beginnings.map(|beginning| {
+        let mut client = Client::silent(server.address());
+        client.send_bytes(&beginning);
+        client
+    });
+    for mut client in clients {
+        client.rest();
+    }
+    // It has been silent for longer than those were.
+    silent_after_both.greet();
+    drop(silent_after_both);
     server.stop();
 }
 

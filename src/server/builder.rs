@@ -174,7 +174,8 @@ impl Builder {
         self
     }
 
-    /// How long a new connection may take to begin with HTTP/2. Default 120 seconds.
+    /// How long a new connection may take to begin with HTTP/2: its preface and its SETTINGS.
+    /// Default 120 seconds.
     pub fn handshake_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.config.handshake_timeout = timeout;
         self

@@ -23,7 +23,7 @@ fn server() -> (Server, Queue) {
     let inner = Arc::new(Inner {
         iomgr,
         config: Arc::default(),
-        methods: Methods::new(Vec::new(), 1000),
+        methods: Methods::new(Vec::new(), Vec::new(), None, 1000),
         connections: Connections::default(),
     });
     (Server { inner, addresses: Vec::new() }, queue)

@@ -147,7 +147,8 @@ impl Peer for H2Peer {
         transport.start();
         let turn_bytes = TurnBytes::default();
         turn_bytes.refill();
-        let io = Io { endpoint: Box::new(client_end), turn_bytes: turn_bytes.clone() };
+        let endpoint = Box::new(client_end);
+        let io = Io { endpoint, turn_bytes: turn_bytes.clone(), greeting: None };
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window).initial_connection_window_size(1 << 24);
         let handshake = pin!(builder.handshake(io));

@@ -2,6 +2,7 @@
 
 use crate::iomgr::Endpoint;
 use crate::sync::{AtomicUsize, Ordering::Relaxed};
+use crate::transport::h2::greeting::Greeting;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ impl TurnBytes {
 pub(super) struct Io {
     pub(super) endpoint: Box<dyn Endpoint>,
     pub(super) turn_bytes: TurnBytes,
+    /// What a server waits for; `None` once it has come.
+    pub(super) greeting: Option<Greeting>,
 }
 
 impl AsyncRead for Io {
@@ -48,11 +51,15 @@ impl AsyncRead for Io {
         if self.turn_bytes.are_used_up() {
             return Poll::Pending;
         }
-        let bytes = ready!(self.endpoint.poll_fill(context))?;
+        let this = &mut *self;
+        let bytes = ready!(this.endpoint.poll_fill(context))?;
         let count = bytes.len().min(into.remaining());
         into.put_slice(&bytes[..count]);
-        self.endpoint.consume(count);
-        self.turn_bytes.use_up(count);
+        if this.greeting.as_mut().is_some_and(|greeting| greeting.push(&bytes[..count])) {
+            this.greeting = None;
+        }
+        this.endpoint.consume(count);
+        this.turn_bytes.use_up(count);
         Poll::Ready(Ok(()))
     }
 }

@@ -4,6 +4,7 @@
 //! enqueues: it takes no lock of ours, never calls h2, and completes nothing.
 
 mod framing;
+pub(crate) mod greeting;
 mod io;
 mod payload;
 mod request;

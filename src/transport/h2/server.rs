@@ -1,5 +1,6 @@
 //! The server's end of an HTTP/2 connection.
 
+use super::greeting::{Greeted, Greeting};
 use super::io::{BYTES_PER_TURN, Io, TurnBytes};
 use super::payload::Payload;
 use super::request::read_head;
@@ -30,7 +31,7 @@ pub(crate) struct Config {
     pub(crate) max_metadata_size: usize,
     /// The limit of a received message, in bytes.
     pub(crate) max_message_size: usize,
-    /// How long a client has for its connection preface.
+    /// How long a client has for its connection preface and its SETTINGS.
     pub(crate) handshake_timeout: Duration,
     /// How long the client has to answer the PING of a graceful shutdown.
     pub(crate) goaway_timeout: Duration,
@@ -105,6 +106,7 @@ pub(crate) struct ServerTransport {
     scheduled: Scheduled,
     turn: Turn,
     turn_bytes: TurnBytes,
+    greeted: Greeted,
     /// Locked by the thread that has the turn, for as long as it has it.
     driver: Mutex<Driver>,
     /// Asked for by any thread; seen in the next turn.
@@ -114,7 +116,7 @@ pub(crate) struct ServerTransport {
 
 struct Driver {
     phase: Phase,
-    /// The handshake's or the graceful shutdown's deadline.
+    /// The handshake's deadline, which ends with the client's SETTINGS, or the shutdown's.
     timer: Option<(TimerId, Instant)>,
 }
 
@@ -132,6 +134,11 @@ enum Phase {
 }
 
 impl Driver {
+    /// The handshake's deadline is the only one of an open connection.
+    fn awaits_settings(&self) -> bool {
+        matches!(self.phase, Phase::Open(_)) && self.timer.is_some()
+    }
+
     fn is_overdue(&self) -> bool {
         matches!(self.phase, Phase::Overdue(_))
     }
@@ -155,8 +162,9 @@ impl ServerTransport {
         iomgr: Arc<Iomgr>,
     ) -> Arc<Self> {
         let peer = Arc::new(endpoint.peer().clone());
-        let turn_bytes = TurnBytes::default();
-        let io = Io { endpoint, turn_bytes: turn_bytes.clone() };
+        let (turn_bytes, greeted) = (TurnBytes::default(), Greeted::default());
+        let greeting = Some(Greeting::new(greeted.clone()));
+        let io = Io { endpoint, turn_bytes: turn_bytes.clone(), greeting };
         let handshake = config.builder().handshake(io);
         Arc::new(Self {
             id,
@@ -167,6 +175,7 @@ impl ServerTransport {
             scheduled: Scheduled::default(),
             turn: Turn::new(),
             turn_bytes,
+            greeted,
             driver: Mutex::new(Driver { phase: Phase::Handshake(handshake), timer: None }),
             wants_go_away: AtomicBool::new(false),
             wants_abort: AtomicBool::new(false),
@@ -209,6 +218,9 @@ impl ServerTransport {
             Poll::Ready(false) => Progress::Closed,
             Poll::Ready(true) => self.serve(driver, &mut context),
         };
+        if driver.awaits_settings() && self.greeted.has_come() {
+            self.clear_timer(driver);
+        }
         if matches!(progress, Progress::Closed) {
             self.clear_timer(driver);
             driver.phase = Phase::Closed;
@@ -263,6 +275,11 @@ impl ServerTransport {
                 tracing::debug!(peer = %self.peer, ?timeout, "no HTTP/2 preface came in time");
                 Phase::Closed
             }
+            Phase::Open(_) => {
+                let timeout = self.config.handshake_timeout;
+                tracing::debug!(peer = %self.peer, ?timeout, "no HTTP/2 SETTINGS came in time");
+                Phase::Closed
+            }
             Phase::Aborting(_) => {
                 tracing::debug!(peer = %self.peer, "the client does not take its last GOAWAY");
                 Phase::Closed
@@ -272,7 +289,7 @@ impl ServerTransport {
                 tracing::debug!(peer = %self.peer, ?timeout, "the client answers no PING");
                 Phase::Overdue(connection)
             }
-            other => other,
+            other @ (Phase::Overdue(_) | Phase::Closed) => other,
         };
     }
 
@@ -284,7 +301,6 @@ impl ServerTransport {
         match Pin::new(handshake).poll(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(connection)) => {
-                self.clear_timer(driver);
                 driver.phase = Phase::Open(connection);
                 Poll::Ready(true)
             }
