@@ -345,7 +345,7 @@ fn assert_no_thread_is_added(h2load: &Path, style: &str) {
     poll_until(PATIENCE, || server.threads().len() == 3);
     assert_three("before");
     let body = Body::new("hello", HELLO_WORLD);
-    let mut load = load(h2load.to_owned(), &server, 3, &body);
+    let mut load = load(h2load, &server, 3, &body);
     let ended = poll_until(2 * PATIENCE, || {
         assert_three("under");
         load.has_ended()

@@ -2,6 +2,7 @@
 
 use super::connections::Connections;
 use super::methods::Methods;
+use super::run_queue::RunQueue;
 use super::{Inner, Server};
 use crate::call::{Batch, Call, Outcome};
 use crate::cq::CompletionQueue;
@@ -20,10 +21,12 @@ type Queue = CompletionQueue<u32, Outcome>;
 fn server() -> (Server, Queue) {
     let iomgr = iomgr_for_tests();
     let queue = Queue::on(iomgr.clone());
+    let run_iomgr = iomgr.clone();
     let inner = Arc::new(Inner {
         iomgr,
         config: Arc::default(),
         methods: Methods::new(Vec::new(), Vec::new(), None, 1000),
+        run_queue: RunQueue::new(run_iomgr),
         connections: Connections::default(),
     });
     (Server { inner, addresses: Vec::new() }, queue)

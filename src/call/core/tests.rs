@@ -53,6 +53,7 @@ fn a_wake_under_the_calls_lock_only_enqueues() {
             path: http::uri::PathAndQuery::from_static("/a/b"),
             authority: None,
             metadata: Metadata::new(),
+            subtype: None,
             timeout: None,
             peer: Arc::new(PeerAddress::InProcess),
         };
