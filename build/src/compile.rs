@@ -1,5 +1,6 @@
 //! From `.proto` files, or descriptors of them, to generated code.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -55,14 +56,14 @@ fn invalid_descriptors(error: protox::prost_reflect::DescriptorError) -> Error {
 }
 
 /// The folders of the files, and the current one: the crate's root, in a build script.
+///
+/// A folder comes before those in it, so that a file's name does not depend on the order of files.
 fn default_includes(protos: &[PathBuf]) -> Vec<PathBuf> {
-    let mut includes: Vec<PathBuf> = Vec::new();
-    let folders = protos.iter().map(|proto| folder_of(proto));
-    for folder in folders.chain([PathBuf::from(".")]) {
-        if !includes.contains(&folder) {
-            includes.push(folder);
-        }
-    }
+    let mut includes: Vec<_> = protos.iter().map(|proto| folder_of(proto)).collect();
+    includes.sort_by_key(|folder| folder.components().count());
+    includes.push(PathBuf::from("."));
+    let mut seen = HashSet::new();
+    includes.retain(|folder| seen.insert(folder.clone()));
     includes
 }
 
@@ -71,14 +72,9 @@ fn check_is_there(proto: &Path, sources: &Sources) -> Result<()> {
     if proto.is_file() || candidates.any(|path| path.is_file()) {
         return Ok(());
     }
-    let place = if proto.is_absolute() {
-        String::new()
-    } else {
-        let current = env::current_dir().unwrap_or_default();
-        format!(" in `{}`", current.display())
-    };
-    let what = if proto.is_dir() { "is a folder, not a file" } else { "does not exist" };
-    Err(Error::new(format!("`{}` {what}{place}", proto.display())))
+    let proto = proto.display();
+    let current = env::current_dir().unwrap_or_default();
+    Err(Error::new(format!("there is no file `{proto}` (seen from `{}`)", current.display())))
 }
 
 #[allow(clippy::print_stdout, reason = "cargo reads the output of build scripts")]

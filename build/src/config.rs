@@ -74,8 +74,8 @@ impl Config {
     /// Names the folders where files and imports are looked for, the first before the next.
     ///
     /// The files to compile must be in one of them, and are known in the descriptors by their path
-    /// below it. Without this call, the folders are those of the files, and then the current folder,
-    /// which is the crate's root in a build script.
+    /// below it. Without this call, the folders are those of the files, outer ones first, and then the
+    /// current folder, which is the crate's root in a build script.
     pub fn includes(&mut self, folders: impl Paths) -> &mut Self {
         self.includes = Some(folders.into_paths());
         self

@@ -32,24 +32,26 @@ impl Sources {
         &self.includes
     }
 
-    /// An error about a part of a file, of which `path` leads through the descriptor.
+    /// An error about the thing in a file to which `path` leads through the descriptor.
     pub(crate) fn error_at(&self, file: &FileDescriptorProto, path: &[i32], what: &str) -> Error {
+        /// The number of the name in the descriptors of all that has one.
+        const NAME: i32 = 1;
         let locations = file.source_code_info.iter().flat_map(|info| &info.location);
-        let location = locations.into_iter().find(|location| location.path == path);
+        let location = locations.into_iter().find(|it| it.path.split_last() == Some((&NAME, path)));
         let (path, source) = self.read(file.name());
-        let (Some(location), Some(source)) = (location, source) else {
-            return Error::new(format!("{path}: {what}"));
-        };
-        let [line, column, ..] = location.span[..] else {
-            return Error::new(format!("{path}: {what}"));
-        };
-        let line = usize::try_from(line).unwrap_or_default();
-        let column = usize::try_from(column).unwrap_or_default();
-        let before: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
-        let start = (before + column).min(source.len());
-        // Up to the end of the line: what is at fault is its beginning.
-        let length = source[start..].lines().next().unwrap_or_default().trim_end().len();
-        Error::new(excerpt(&path, &source, &Span { start, length }, &what, None))
+        let span = location.zip(source.as_ref()).and_then(|(location, source)| {
+            let span = location.span.iter().map(|it| usize::try_from(*it).unwrap_or_default());
+            // Line, column, and the column after it.
+            let [line, start, end] = span.collect::<Vec<_>>()[..] else {
+                return None;
+            };
+            let before: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
+            Some(Span { start: before + start, length: end.saturating_sub(start) })
+        });
+        Error::new(match span {
+            Some(span) => excerpt(&path, &source.unwrap_or_default(), &span, &what, None),
+            None => format!("{path}: {what}"),
+        })
     }
 
     /// What protox says, with the places that it has labelled.

@@ -59,7 +59,8 @@
 //!
 //! ## Comments
 //!
-//! The comments of services, methods, messages and fields become documentation.
+//! The comments of services, methods, messages and fields become documentation. Code blocks in them
+//! are marked as text, since rustdoc would take them for tests in Rust.
 //!
 //! # Several packages
 //!
@@ -70,6 +71,7 @@
 //! [prost]: https://docs.rs/prost
 
 mod code;
+mod comments;
 mod compile;
 mod config;
 mod descriptors;
@@ -92,7 +94,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Compiles `.proto` files with the default [`Config`], and writes what it generates to `OUT_DIR`.
 ///
 /// Takes one path or several. A relative path starts at the crate's root. Imports are looked for in
-/// the folders of the given files, then in the crate's root; `google/protobuf/*.proto` are built in.
+/// the folders of the given files (outer ones first), then in the crate's root; `google/protobuf/*.proto` are built in.
 /// Cargo is told to run the build script again when one of the files or their imports changes.
 ///
 /// # Errors
