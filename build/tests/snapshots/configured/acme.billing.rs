@@ -33,7 +33,7 @@ pub mod invoice {
 }
 /// The service `acme.billing.Invoices`.
 #[cfg(feature = "billing")]
-#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications)]
+#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod invoices {
     /// The service's full name.
     pub const NAME: &str = "acme.billing.Invoices";
@@ -50,6 +50,8 @@ pub mod invoices {
     pub const WRAPPED: crate::MethodDescriptor<crate::prost::alloc::string::String, crate::prost::alloc::vec::Vec<u8>, crate::Json> =
         crate::MethodDescriptor::server_streaming("/acme.billing.Invoices/Wrapped");
     /// The service's methods as `async` handlers; [`server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait Service: Send + Sync + 'static {
         /// The method `Own`.
         fn own(
@@ -57,21 +59,27 @@ pub mod invoices {
             request: crate::Request<super::invoice::Line>,
         ) -> impl ::core::future::Future<
             Output = Result<crate::Response<super::invoice::line::Tax>, crate::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(crate::Status::unimplemented("/acme.billing.Invoices/Own is not implemented")))
+        }
         /// The method `Above`.
         fn above(
             &self,
             request: crate::Request<::acme::Root>,
         ) -> impl ::core::future::Future<
             Output = Result<crate::Response<::acme::root::Deep>, crate::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(crate::Status::unimplemented("/acme.billing.Invoices/Above is not implemented")))
+        }
         /// The method `WellKnown`.
         fn well_known(
             &self,
             request: crate::Request<()>,
         ) -> impl ::core::future::Future<
             Output = Result<crate::Response<crate::prost_types::Timestamp>, crate::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(crate::Status::unimplemented("/acme.billing.Invoices/WellKnown is not implemented")))
+        }
         /// The method `Wrapped`.
         fn wrapped(
             &self,
@@ -79,7 +87,9 @@ pub mod invoices {
             responses: &mut crate::Writer<crate::prost::alloc::vec::Vec<u8>>,
         ) -> impl ::core::future::Future<
             Output = Result<(), crate::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(crate::Status::unimplemented("/acme.billing.Invoices/Wrapped is not implemented")))
+        }
     }
     impl<S: Service> Service for ::std::sync::Arc<S> {
         fn own(

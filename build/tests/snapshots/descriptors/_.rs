@@ -11,7 +11,7 @@ pub mod message {
     }
 }
 /// The service `Plain`.
-#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications)]
+#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod plain {
     /// The service's full name.
     pub const NAME: &str = "Plain";

@@ -30,7 +30,7 @@ pub struct GreetReply {
 /// ```
 ///
 /// See \[the guide\] and <https://grpc.io.>
-#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications)]
+#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod greeter {
     /// The service's full name.
     pub const NAME: &str = "greeter.v1.Greeter";
@@ -52,6 +52,8 @@ pub mod greeter {
     pub const GREET_EACH: ::turnstile::MethodDescriptor<super::GreetRequest, super::GreetReply> =
         ::turnstile::MethodDescriptor::bidi_streaming("/greeter.v1.Greeter/GreetEach");
     /// The service's methods as `async` handlers; [`server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait Service: Send + Sync + 'static {
         /// Greets one person.
         ///
@@ -63,7 +65,9 @@ pub mod greeter {
             request: ::turnstile::Request<super::GreetRequest>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::GreetReply>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/greeter.v1.Greeter/Greet is not implemented")))
+        }
         /// The method `GreetMany`.
         fn greet_many(
             &self,
@@ -71,14 +75,18 @@ pub mod greeter {
             responses: &mut ::turnstile::Writer<super::GreetReply>,
         ) -> impl ::core::future::Future<
             Output = Result<(), ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/greeter.v1.Greeter/GreetMany is not implemented")))
+        }
         /// One greeting for all.
         fn greet_all(
             &self,
             requests: &mut ::turnstile::Streaming<super::GreetRequest>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::GreetReply>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/greeter.v1.Greeter/GreetAll is not implemented")))
+        }
         /// Greets each person
         /// as they come.
         fn greet_each(
@@ -87,7 +95,9 @@ pub mod greeter {
             responses: &mut ::turnstile::Writer<super::GreetReply>,
         ) -> impl ::core::future::Future<
             Output = Result<(), ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/greeter.v1.Greeter/GreetEach is not implemented")))
+        }
     }
     impl<S: Service> Service for ::std::sync::Arc<S> {
         fn greet(
@@ -143,6 +153,8 @@ pub mod greeter {
             .build()
     }
     /// The service's methods as blocking handlers; [`blocking_server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait BlockingService: Send + Sync + 'static {
         /// Greets one person.
         ///
@@ -152,25 +164,33 @@ pub mod greeter {
         fn greet(
             &self,
             request: ::turnstile::Request<super::GreetRequest>,
-        ) -> Result<::turnstile::Response<super::GreetReply>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::GreetReply>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/greeter.v1.Greeter/Greet is not implemented"))
+        }
         /// The method `GreetMany`.
         fn greet_many(
             &self,
             request: ::turnstile::Request<super::GreetRequest>,
             responses: &mut ::turnstile::blocking::Writer<super::GreetReply>,
-        ) -> Result<(), ::turnstile::Status>;
+        ) -> Result<(), ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/greeter.v1.Greeter/GreetMany is not implemented"))
+        }
         /// One greeting for all.
         fn greet_all(
             &self,
             requests: &mut ::turnstile::blocking::Reader<super::GreetRequest>,
-        ) -> Result<::turnstile::Response<super::GreetReply>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::GreetReply>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/greeter.v1.Greeter/GreetAll is not implemented"))
+        }
         /// Greets each person
         /// as they come.
         fn greet_each(
             &self,
             requests: &mut ::turnstile::blocking::Reader<super::GreetRequest>,
             responses: &mut ::turnstile::blocking::Writer<super::GreetReply>,
-        ) -> Result<(), ::turnstile::Status>;
+        ) -> Result<(), ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/greeter.v1.Greeter/GreetEach is not implemented"))
+        }
     }
     impl<S: BlockingService> BlockingService for ::std::sync::Arc<S> {
         fn greet(

@@ -15,7 +15,7 @@ pub mod log {
 pub struct Empty {
 }
 /// Methods that are keywords of Rust, or methods of all types, or taken by the generated code.
-#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications)]
+#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod r#match {
     /// The service's full name.
     pub const NAME: &str = "names.type.Match";
@@ -44,6 +44,8 @@ pub mod r#match {
     pub const GET_HTTP_URL2: ::turnstile::MethodDescriptor<super::Empty, super::Empty> =
         ::turnstile::MethodDescriptor::unary("/names.type.Match/getHTTPUrl2");
     /// The service's methods as `async` handlers; [`server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait Service: Send + Sync + 'static {
         /// The method `Type`.
         fn r#type(
@@ -51,7 +53,9 @@ pub mod r#match {
             request: ::turnstile::Request<super::Empty>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/Type is not implemented")))
+        }
         /// The method `Self`.
         fn self_(
             &self,
@@ -59,14 +63,18 @@ pub mod r#match {
             responses: &mut ::turnstile::Writer<super::Empty>,
         ) -> impl ::core::future::Future<
             Output = Result<(), ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/Self is not implemented")))
+        }
         /// The method `Super`.
         fn super_(
             &self,
             requests: &mut ::turnstile::Streaming<super::Empty>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/Super is not implemented")))
+        }
         /// The method `crate`.
         fn crate_(
             &self,
@@ -74,35 +82,45 @@ pub mod r#match {
             responses: &mut ::turnstile::Writer<super::Empty>,
         ) -> impl ::core::future::Future<
             Output = Result<(), ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/crate is not implemented")))
+        }
         /// The method `Clone`.
         fn clone(
             &self,
             request: ::turnstile::Request<super::Empty>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/Clone is not implemented")))
+        }
         /// The method `Name`.
         fn name(
             &self,
             request: ::turnstile::Request<super::Empty>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/Name is not implemented")))
+        }
         /// The method `Server`.
         fn server(
             &self,
             request: ::turnstile::Request<super::Empty>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/Server is not implemented")))
+        }
         /// The method `getHTTPUrl2`.
         fn get_http_url2(
             &self,
             request: ::turnstile::Request<super::Empty>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/getHTTPUrl2 is not implemented")))
+        }
     }
     impl<S: Service> Service for ::std::sync::Arc<S> {
         fn r#type(
@@ -202,49 +220,67 @@ pub mod r#match {
             .build()
     }
     /// The service's methods as blocking handlers; [`blocking_server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait BlockingService: Send + Sync + 'static {
         /// The method `Type`.
         fn r#type(
             &self,
             request: ::turnstile::Request<super::Empty>,
-        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/Type is not implemented"))
+        }
         /// The method `Self`.
         fn self_(
             &self,
             request: ::turnstile::Request<super::Empty>,
             responses: &mut ::turnstile::blocking::Writer<super::Empty>,
-        ) -> Result<(), ::turnstile::Status>;
+        ) -> Result<(), ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/Self is not implemented"))
+        }
         /// The method `Super`.
         fn super_(
             &self,
             requests: &mut ::turnstile::blocking::Reader<super::Empty>,
-        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/Super is not implemented"))
+        }
         /// The method `crate`.
         fn crate_(
             &self,
             requests: &mut ::turnstile::blocking::Reader<super::Empty>,
             responses: &mut ::turnstile::blocking::Writer<super::Empty>,
-        ) -> Result<(), ::turnstile::Status>;
+        ) -> Result<(), ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/crate is not implemented"))
+        }
         /// The method `Clone`.
         fn clone(
             &self,
             request: ::turnstile::Request<super::Empty>,
-        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/Clone is not implemented"))
+        }
         /// The method `Name`.
         fn name(
             &self,
             request: ::turnstile::Request<super::Empty>,
-        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/Name is not implemented"))
+        }
         /// The method `Server`.
         fn server(
             &self,
             request: ::turnstile::Request<super::Empty>,
-        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/Server is not implemented"))
+        }
         /// The method `getHTTPUrl2`.
         fn get_http_url2(
             &self,
             request: ::turnstile::Request<super::Empty>,
-        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/getHTTPUrl2 is not implemented"))
+        }
     }
     impl<S: BlockingService> BlockingService for ::std::sync::Arc<S> {
         fn r#type(
@@ -329,11 +365,13 @@ pub mod r#match {
     }
 }
 /// Would be the module of what is nested in the message.
-#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications)]
+#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod log_service {
     /// The service's full name.
     pub const NAME: &str = "names.type.Log";
     /// The service's methods as `async` handlers; [`server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait Service: Send + Sync + 'static {
     }
     impl<S: Service> Service for ::std::sync::Arc<S> {
@@ -344,6 +382,8 @@ pub mod log_service {
             .build()
     }
     /// The service's methods as blocking handlers; [`blocking_server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait BlockingService: Send + Sync + 'static {
     }
     impl<S: BlockingService> BlockingService for ::std::sync::Arc<S> {

@@ -11,7 +11,7 @@ pub mod message {
     }
 }
 /// The service `Plain`.
-#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications)]
+#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod plain {
     /// The service's full name.
     pub const NAME: &str = "Plain";
@@ -19,6 +19,8 @@ pub mod plain {
     pub const GET: ::turnstile::MethodDescriptor<super::Message, super::message::Nested> =
         ::turnstile::MethodDescriptor::unary("/Plain/Get");
     /// The service's methods as `async` handlers; [`server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait Service: Send + Sync + 'static {
         /// The method `Get`.
         fn get(
@@ -26,7 +28,9 @@ pub mod plain {
             request: ::turnstile::Request<super::Message>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::message::Nested>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/Plain/Get is not implemented")))
+        }
     }
     impl<S: Service> Service for ::std::sync::Arc<S> {
         fn get(
@@ -47,12 +51,16 @@ pub mod plain {
             .build()
     }
     /// The service's methods as blocking handlers; [`blocking_server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait BlockingService: Send + Sync + 'static {
         /// The method `Get`.
         fn get(
             &self,
             request: ::turnstile::Request<super::Message>,
-        ) -> Result<::turnstile::Response<super::message::Nested>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::message::Nested>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/Plain/Get is not implemented"))
+        }
     }
     impl<S: BlockingService> BlockingService for ::std::sync::Arc<S> {
         fn get(

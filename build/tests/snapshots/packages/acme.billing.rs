@@ -26,7 +26,7 @@ pub mod invoice {
     }
 }
 /// The service `acme.billing.Invoices`.
-#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications)]
+#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod invoices {
     /// The service's full name.
     pub const NAME: &str = "acme.billing.Invoices";
@@ -43,6 +43,8 @@ pub mod invoices {
     pub const WRAPPED: ::turnstile::MethodDescriptor<::turnstile::prost::alloc::string::String, ::turnstile::prost::alloc::vec::Vec<u8>> =
         ::turnstile::MethodDescriptor::server_streaming("/acme.billing.Invoices/Wrapped");
     /// The service's methods as `async` handlers; [`server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait Service: Send + Sync + 'static {
         /// The method `Own`.
         fn own(
@@ -50,21 +52,27 @@ pub mod invoices {
             request: ::turnstile::Request<super::invoice::Line>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::invoice::line::Tax>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/acme.billing.Invoices/Own is not implemented")))
+        }
         /// The method `Above`.
         fn above(
             &self,
             request: ::turnstile::Request<super::super::Root>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::super::root::Deep>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/acme.billing.Invoices/Above is not implemented")))
+        }
         /// The method `WellKnown`.
         fn well_known(
             &self,
             request: ::turnstile::Request<()>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<::turnstile::prost_types::Timestamp>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/acme.billing.Invoices/WellKnown is not implemented")))
+        }
         /// The method `Wrapped`.
         fn wrapped(
             &self,
@@ -72,7 +80,9 @@ pub mod invoices {
             responses: &mut ::turnstile::Writer<::turnstile::prost::alloc::vec::Vec<u8>>,
         ) -> impl ::core::future::Future<
             Output = Result<(), ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/acme.billing.Invoices/Wrapped is not implemented")))
+        }
     }
     impl<S: Service> Service for ::std::sync::Arc<S> {
         fn own(
@@ -127,28 +137,38 @@ pub mod invoices {
             .build()
     }
     /// The service's methods as blocking handlers; [`blocking_server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait BlockingService: Send + Sync + 'static {
         /// The method `Own`.
         fn own(
             &self,
             request: ::turnstile::Request<super::invoice::Line>,
-        ) -> Result<::turnstile::Response<super::invoice::line::Tax>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::invoice::line::Tax>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/acme.billing.Invoices/Own is not implemented"))
+        }
         /// The method `Above`.
         fn above(
             &self,
             request: ::turnstile::Request<super::super::Root>,
-        ) -> Result<::turnstile::Response<super::super::root::Deep>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::super::root::Deep>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/acme.billing.Invoices/Above is not implemented"))
+        }
         /// The method `WellKnown`.
         fn well_known(
             &self,
             request: ::turnstile::Request<()>,
-        ) -> Result<::turnstile::Response<::turnstile::prost_types::Timestamp>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<::turnstile::prost_types::Timestamp>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/acme.billing.Invoices/WellKnown is not implemented"))
+        }
         /// The method `Wrapped`.
         fn wrapped(
             &self,
             request: ::turnstile::Request<::turnstile::prost::alloc::string::String>,
             responses: &mut ::turnstile::blocking::Writer<::turnstile::prost::alloc::vec::Vec<u8>>,
-        ) -> Result<(), ::turnstile::Status>;
+        ) -> Result<(), ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/acme.billing.Invoices/Wrapped is not implemented"))
+        }
     }
     impl<S: BlockingService> BlockingService for ::std::sync::Arc<S> {
         fn own(

@@ -11,7 +11,7 @@ pub mod root {
     }
 }
 /// Would be the module of the package acme.billing.
-#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications)]
+#[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod billing_service {
     /// The service's full name.
     pub const NAME: &str = "acme.Billing";
@@ -19,6 +19,8 @@ pub mod billing_service {
     pub const GET: ::turnstile::MethodDescriptor<super::Root, super::root::Deep> =
         ::turnstile::MethodDescriptor::unary("/acme.Billing/Get");
     /// The service's methods as `async` handlers; [`server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait Service: Send + Sync + 'static {
         /// The method `Get`.
         fn get(
@@ -26,7 +28,9 @@ pub mod billing_service {
             request: ::turnstile::Request<super::Root>,
         ) -> impl ::core::future::Future<
             Output = Result<::turnstile::Response<super::root::Deep>, ::turnstile::Status>,
-        > + Send;
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/acme.Billing/Get is not implemented")))
+        }
     }
     impl<S: Service> Service for ::std::sync::Arc<S> {
         fn get(
@@ -47,12 +51,16 @@ pub mod billing_service {
             .build()
     }
     /// The service's methods as blocking handlers; [`blocking_server`] makes a service of them.
+    ///
+    /// A method that is left out is answered with UNIMPLEMENTED.
     pub trait BlockingService: Send + Sync + 'static {
         /// The method `Get`.
         fn get(
             &self,
             request: ::turnstile::Request<super::Root>,
-        ) -> Result<::turnstile::Response<super::root::Deep>, ::turnstile::Status>;
+        ) -> Result<::turnstile::Response<super::root::Deep>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/acme.Billing/Get is not implemented"))
+        }
     }
     impl<S: BlockingService> BlockingService for ::std::sync::Arc<S> {
         fn get(
