@@ -7,8 +7,8 @@
 
 mod common;
 
-use turnstile::{Request, Response, Server, Status};
-use turnstile_protos::helloworld::{HelloReply, HelloRequest, greeter};
+use turnstile::{Request, Response, Server, Status, reflection};
+use turnstile_protos::helloworld::{FILE_DESCRIPTOR_SET, HelloReply, HelloRequest, greeter};
 
 struct MyGreeter;
 
@@ -23,6 +23,9 @@ impl greeter::Service for MyGreeter {
 
 fn main() -> turnstile::Result<()> {
     let args = common::Args::read("127.0.0.1:50051", 1);
-    let server = Server::builder().add_service(greeter::server(MyGreeter)).bind(&args.listen)?;
+    let server = Server::builder()
+        .add_service(greeter::server(MyGreeter))
+        .add_service(reflection::service(FILE_DESCRIPTOR_SET))
+        .bind(&args.listen)?;
     common::serve(&server, args.threads)
 }

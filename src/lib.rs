@@ -60,6 +60,10 @@ pub mod cq;
 mod iomgr;
 mod server;
 pub mod service;
+
+mod generated;
+pub mod health;
+pub mod reflection;
 mod transport;
 
 #[cfg(test)]

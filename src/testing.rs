@@ -56,4 +56,10 @@ impl CountingWaker {
     pub(crate) fn count(&self) -> usize {
         self.0.0.load(Ordering::SeqCst)
     }
+
+    /// Whether nobody has one of its wakers any more.
+    #[cfg(not(turnstile_loom))]
+    pub(crate) fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
 }

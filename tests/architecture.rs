@@ -7,12 +7,15 @@ use std::path::Path;
 const SHARED: [&str; 5] = ["sync", "status", "metadata", "codec", "error"];
 
 /// Each layer, and the layers that it may use.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("iomgr", &[]),
     ("cq", &["iomgr"]),
     ("transport", &["iomgr"]),
     ("call", &["iomgr", "cq", "transport"]),
     ("service", &["iomgr", "cq", "call"]),
+    ("generated", &["service"]),
+    ("reflection", &["service", "generated"]),
+    ("health", &["service", "generated"]),
     ("server", &["iomgr", "cq", "transport", "call", "service"]),
 ];
 

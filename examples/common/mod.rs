@@ -65,6 +65,25 @@ pub fn serve(server: &Server, threads: usize) -> turnstile::Result<()> {
     run(server, threads, || server.run(), || {})
 }
 
+/// The same, but the first signal only calls `drain`, and the second shuts the server down.
+pub fn serve_draining(
+    server: &Server,
+    threads: usize,
+    drain: impl FnOnce(),
+) -> turnstile::Result<()> {
+    let mut signals = listen(server)?;
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| server.run());
+        }
+        signals.forever().next();
+        drain();
+        signals.forever().next();
+        server.shutdown(GRACE);
+    });
+    Ok(())
+}
+
 /// Runs `serve` on each of the threads until SIGINT or SIGTERM comes. Then shuts down the server,
 /// and calls `stopped`, after which the threads must return from `serve`.
 pub fn run(
@@ -73,11 +92,7 @@ pub fn run(
     serve: impl Fn() + Sync,
     stopped: impl FnOnce(),
 ) -> turnstile::Result<()> {
-    // Before the address is printed, so that whoever reads it can stop this process cleanly.
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    for address in server.addresses() {
-        println!("listening on {address}");
-    }
+    let mut signals = listen(server)?;
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(&serve);
@@ -88,6 +103,16 @@ pub fn run(
         stopped();
         Ok(())
     })
+}
+
+/// Says where the server listens, and gives what comes to stop it.
+fn listen(server: &Server) -> turnstile::Result<Signals> {
+    // Before the address is printed, so that whoever reads it can stop this process cleanly.
+    let signals = Signals::new([SIGINT, SIGTERM])?;
+    for address in server.addresses() {
+        println!("listening on {address}");
+    }
+    Ok(signals)
 }
 
 /// Lets running calls end, and cancels those that take too long.

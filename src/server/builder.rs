@@ -7,11 +7,13 @@ use super::{Inner, Server};
 use crate::codec::{Codec, Raw};
 use crate::error::{Error, Result};
 use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, TcpListener};
-use crate::service::{self, Chain, Interceptor, MethodDescriptor, Service, Streaming, Writer};
+use crate::service::{
+    self, Attachment, Chain, Interceptor, MethodDescriptor, Service, Streaming, Writer,
+};
 use crate::status::Status;
 use crate::transport::h2::Config;
 use bytes::Bytes;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,14 +216,18 @@ impl Builder {
             let message = "the server has no address; give it one with Builder::listen";
             return Err(Error::config(message));
         }
-        self.check_names()?;
+        self.check_services()?;
         let iomgr = Iomgr::of_process()?;
         let run_queue = RunQueue::new(iomgr.clone());
+        let served = self.served();
+        let (methods, attachments) = self.take_services();
+        attachments.iter().for_each(|it| it.on_build(served.clone()));
         let inner = Arc::new(Inner {
             iomgr: iomgr.clone(),
             config: Arc::new(self.config.clone()),
-            methods: self.take_methods(),
+            methods,
             run_queue,
+            attachments,
             connections: Connections::default(),
         });
         let mut listeners = Vec::new();
@@ -244,35 +250,55 @@ impl Builder {
         Ok(Server { inner, addresses })
     }
 
-    /// Each service and each path is there once.
-    fn check_names(&self) -> Result<()> {
+    /// Each service and each path is there once, and each service could be made.
+    fn check_services(&mut self) -> Result<()> {
+        if let Some(error) = self.services.iter_mut().find_map(Service::take_error) {
+            return Err(error);
+        }
         let mut names = HashSet::new();
         let mut paths: HashSet<&str> = self.methods.iter().map(|(it, _)| it.name()).collect();
         for service in &self.services {
-            let name = service.name();
-            if !names.insert(name) {
+            if let Some(name) = service.names().iter().find(|name| !names.insert(**name)) {
                 return Err(Error::config(format!(
                     "the service {name} was added twice; add each service once",
                 )));
             }
             if let Some(path) = service.paths().find(|path| !paths.insert(path)) {
                 return Err(Error::config(format!(
-                    "the method {path} has a handler in the service {name} and was registered or \
-                     added besides; do one of the two",
+                    "the method {path} has a handler in the service {} and was registered or added \
+                     besides; do one of the two",
+                    service.name(),
                 )));
             }
         }
         Ok(())
     }
 
-    fn take_methods(&mut self) -> Methods {
+    /// The services that clients find here; `None` if calls of any are taken.
+    fn served(&self) -> Option<BTreeSet<String>> {
+        if self.fallback.is_some() {
+            return None;
+        }
+        let services = self.services.iter().flat_map(Service::names).map(ToString::to_string);
+        let service_of =
+            |path: &str| path.trim_start_matches('/').split('/').next().map(str::to_owned);
+        let registered = self.methods.iter().filter_map(|(method, _)| service_of(method.name()));
+        Some(services.chain(registered).collect())
+    }
+
+    /// Takes the services: their methods, and what wants to know of the server.
+    fn take_services(&mut self) -> (Methods, Vec<Arc<dyn Attachment>>) {
         let chain = &self.interceptors;
-        let methods_of = |service: Service| {
-            service.into_methods().into_iter().map(|method| method.intercepted_by(chain))
-        };
-        let handled = mem::take(&mut self.services).into_iter().flat_map(methods_of).collect();
-        let fallback = self.fallback.take().and_then(|service| methods_of(service).next());
-        Methods::new(self.methods.clone(), handled, fallback, self.max_waiting_calls)
+        let (mut handled, mut attachments) = (Vec::new(), Vec::new());
+        for service in mem::take(&mut self.services) {
+            let (methods, attached) = service.into_parts();
+            handled.extend(methods.into_iter().map(|method| method.intercepted_by(chain)));
+            attachments.extend(attached);
+        }
+        let fallback = self.fallback.take().and_then(|service| service.into_parts().0.pop());
+        let fallback = fallback.map(|method| method.intercepted_by(chain));
+        let methods = Methods::new(self.methods.clone(), handled, fallback, self.max_waiting_calls);
+        (methods, attachments)
     }
 }
 

@@ -18,6 +18,7 @@ pub use methods::Method;
 use crate::call::{CallCore, NewCall, OnlyMessage, Outcome, Owner};
 use crate::cq::{PendingOp, Queue, ShutDown};
 use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Run};
+use crate::service::Attachment;
 use crate::status::Status;
 use crate::transport::h2::{Config, ServerTransport};
 use crate::transport::{Acceptor, Head, Stream};
@@ -48,6 +49,8 @@ struct Inner {
     config: Arc<Config>,
     methods: Methods,
     run_queue: Arc<RunQueue>,
+    /// Told of the shutdown.
+    attachments: Vec<Arc<dyn Attachment>>,
     connections: Connections,
 }
 
@@ -166,9 +169,7 @@ impl Server {
             let timer = self.inner.iomgr.timer_init(deadline, overdue);
             self.inner.run_queue.keep_timer(timer);
         }
-        let done = PendingOp::reporting_to(self.inner.run_queue.clone());
-        self.inner.connections.shutdown(done);
-        self.inner.methods.close();
+        self.inner.shutdown(None);
     }
 
     /// Shuts down gracefully, with an event at the end. Listeners close; requested calls that have
@@ -191,10 +192,7 @@ impl Server {
     ) -> Result<(), ShutDown<T>> {
         let _context = ExecCtx::enter();
         let done = queue.core().begin_op(tag, None).map_err(ShutDown)?;
-        self.inner.connections.shutdown(done);
-        // Threads in `run` go home too.
-        self.inner.connections.shutdown(PendingOp::reporting_to(self.inner.run_queue.clone()));
-        self.inner.methods.close();
+        self.inner.shutdown(Some(done));
         Ok(())
     }
 
@@ -276,6 +274,16 @@ impl Acceptor for Inner {
 }
 
 impl Inner {
+    /// Begins a graceful shutdown, after which threads in `run` go home and `done` completes.
+    fn shutdown(&self, done: Option<PendingOp<Outcome>>) {
+        self.attachments.iter().for_each(|it| it.on_shutdown());
+        let run_queue = PendingOp::reporting_to(self.run_queue.clone());
+        for done in [Some(run_queue), done].into_iter().flatten() {
+            self.connections.shutdown(done);
+        }
+        self.methods.close();
+    }
+
     /// Why the handler of a method cannot take a call.
     fn refusal(&self, method: usize, head: &Head) -> Option<Status> {
         let subtype = head.subtype.as_deref()?;

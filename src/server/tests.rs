@@ -26,6 +26,7 @@ fn server() -> (Server, Queue) {
         iomgr,
         config: Arc::default(),
         methods: Methods::new(Vec::new(), Vec::new(), None, 1000),
+        attachments: Vec::new(),
         run_queue: RunQueue::new(run_iomgr),
         connections: Connections::default(),
     });

@@ -223,7 +223,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
 
     /// The service.
     pub fn build(self) -> Service {
-        Service { name: self.name, methods: self.methods }
+        Service::new(self.name, self.methods)
     }
 
     fn add_blocking<Req, Res, C>(

@@ -26,18 +26,77 @@ pub use interceptor::{Interceptor, Next};
 pub use request::{Request, Response};
 pub use streaming::{Streaming, Writer};
 
+use crate::error::Error;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
 /// A service and its handlers, to be added to a server with
 /// [`add_service`](crate::Builder::add_service). Generated code makes it, or a [`Builder`].
 #[derive(Debug)]
 pub struct Service {
-    name: &'static str,
+    /// More than one for a service that goes by several.
+    names: Vec<&'static str>,
     methods: Vec<Method>,
+    attachments: Vec<Arc<dyn Attachment>>,
+    /// Why it could not be made; said when the server is built.
+    error: Option<Error>,
+}
+
+/// What a built-in service wants to know of the server that it is added to.
+pub(crate) trait Attachment: Send + Sync {
+    /// The server has been built, with these services; `None` if it takes calls of any.
+    fn on_build(&self, _services: Option<BTreeSet<String>>) {}
+
+    /// The server's shutdown has begun.
+    fn on_shutdown(&self) {}
+}
+
+impl fmt::Debug for dyn Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Attachment")
+    }
 }
 
 impl Service {
+    fn new(name: &'static str, methods: Vec<Method>) -> Self {
+        Self { names: vec![name], methods, attachments: Vec::new(), error: None }
+    }
+
     /// The full name: `package.Service`.
     pub fn name(&self) -> &str {
-        self.name
+        self.names[0]
+    }
+
+    /// All its names: the services that this crate brings have one for each version.
+    pub(crate) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// One service of two.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self.methods.extend(other.methods);
+        self.attachments.extend(other.attachments);
+        self.error = self.error.or(other.error);
+        self
+    }
+
+    /// Lets something know of the server.
+    pub(crate) fn attach(mut self, attachment: Arc<dyn Attachment>) -> Self {
+        self.attachments.push(attachment);
+        self
+    }
+
+    /// Keeps an error for when the server is built.
+    pub(crate) fn fails_with(mut self, error: Option<Error>) -> Self {
+        self.error = self.error.or(error);
+        self
+    }
+
+    /// Its error, if it could not be made.
+    pub(crate) fn take_error(&mut self) -> Option<Error> {
+        self.error.take()
     }
 
     /// The paths of the methods, in the order in which they were added.
@@ -56,7 +115,7 @@ impl Service {
         self
     }
 
-    pub(crate) fn into_methods(self) -> Vec<Method> {
-        self.methods
+    pub(crate) fn into_parts(self) -> (Vec<Method>, Vec<Arc<dyn Attachment>>) {
+        (self.methods, self.attachments)
     }
 }

@@ -1,0 +1,183 @@
+//! What is declared where: an index over serialized file descriptors. Pure.
+//!
+//! Files stay as they came, as bytes. The structs of prost-types have no place for custom options,
+//! and would lose them.
+
+use crate::error::Error;
+use bytes::Bytes;
+use prost::Message;
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// A `google.protobuf.FileDescriptorSet`, with its files unread.
+#[derive(Clone, PartialEq, Message)]
+struct RawSet {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    file: Vec<Bytes>,
+}
+
+/// The files of some descriptor sets, and what each declares.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    files: Vec<File>,
+    by_name: HashMap<String, usize>,
+    /// Full names without a leading dot: services, methods, messages, fields, oneofs, enums, enum
+    /// values and extensions.
+    by_symbol: HashMap<String, usize>,
+    /// By the extended type's full name, and then by number.
+    extensions: HashMap<String, BTreeMap<i32, usize>>,
+    services: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct File {
+    bytes: Bytes,
+    dependencies: Vec<String>,
+}
+
+impl Index {
+    /// Adds the files of a serialized `FileDescriptorSet`. One that is there already is skipped.
+    ///
+    /// # Errors
+    /// If the set cannot be read, or has another file under the name of one that is there.
+    pub(super) fn add(&mut self, set: &[u8]) -> Result<(), Error> {
+        let unreadable = |error: prost::DecodeError| {
+            Error::config(format!(
+                "the descriptor set for reflection is no google.protobuf.FileDescriptorSet: {error}; \
+                 give it a FILE_DESCRIPTOR_SET that turnstile-build has generated",
+            ))
+        };
+        for bytes in RawSet::decode(set).map_err(unreadable)?.file {
+            let file = FileDescriptorProto::decode(bytes.clone()).map_err(unreadable)?;
+            match self.by_name.get(file.name()) {
+                Some(known) if self.files[*known].bytes == bytes => {}
+                Some(_) => {
+                    return Err(Error::config(format!(
+                        "two descriptor sets for reflection have a file {:?} each, and these differ; \
+                         compile both sets from the same file",
+                        file.name(),
+                    )));
+                }
+                None => self.insert(bytes, file),
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, bytes: Bytes, file: FileDescriptorProto) {
+        let index = self.files.len();
+        self.by_name.insert(file.name().to_owned(), index);
+        let scope = file.package();
+        for message in &file.message_type {
+            self.declare_message(index, scope, message);
+        }
+        for values in &file.enum_type {
+            self.declare_enum(index, scope, values);
+        }
+        for extension in &file.extension {
+            self.declare_extension(index, scope, extension);
+        }
+        for service in &file.service {
+            let name = self.declare(index, scope, service.name());
+            for method in &service.method {
+                self.declare(index, &name, method.name());
+            }
+            self.services.insert(name);
+        }
+        self.files.push(File { bytes, dependencies: file.dependency });
+    }
+
+    /// Adds a symbol, and gives its full name.
+    fn declare(&mut self, file: usize, scope: &str, name: &str) -> String {
+        let dot = if scope.is_empty() { "" } else { "." };
+        let name = format!("{scope}{dot}{name}");
+        self.by_symbol.insert(name.clone(), file);
+        name
+    }
+
+    fn declare_message(&mut self, file: usize, scope: &str, message: &DescriptorProto) {
+        let name = self.declare(file, scope, message.name());
+        for field in &message.field {
+            self.declare(file, &name, field.name());
+        }
+        for oneof in &message.oneof_decl {
+            self.declare(file, &name, oneof.name());
+        }
+        for extension in &message.extension {
+            self.declare_extension(file, &name, extension);
+        }
+        for values in &message.enum_type {
+            self.declare_enum(file, &name, values);
+        }
+        for nested in &message.nested_type {
+            self.declare_message(file, &name, nested);
+        }
+    }
+
+    /// The values of an enum are its siblings, as in C++ ("Enum Value Scoping" of the protobuf
+    /// documents).
+    fn declare_enum(&mut self, file: usize, scope: &str, values: &EnumDescriptorProto) {
+        self.declare(file, scope, values.name());
+        for value in &values.value {
+            self.declare(file, scope, value.name());
+        }
+    }
+
+    fn declare_extension(&mut self, file: usize, scope: &str, extension: &FieldDescriptorProto) {
+        self.declare(file, scope, extension.name());
+        let extended = without_dot(extension.extendee()).to_owned();
+        self.extensions.entry(extended).or_default().insert(extension.number(), file);
+    }
+
+    /// The full names of all services, sorted.
+    pub(super) fn services(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().map(String::as_str)
+    }
+
+    /// The file of this name, and all that it imports.
+    pub(super) fn file(&self, name: &str) -> Option<Vec<Bytes>> {
+        self.by_name.get(name).map(|file| self.with_dependencies(*file))
+    }
+
+    /// The file that declares a symbol, and all that it imports.
+    pub(super) fn file_with_symbol(&self, symbol: &str) -> Option<Vec<Bytes>> {
+        self.by_symbol.get(without_dot(symbol)).map(|file| self.with_dependencies(*file))
+    }
+
+    /// The file that declares an extension, and all that it imports.
+    pub(super) fn file_with_extension(&self, extended: &str, number: i32) -> Option<Vec<Bytes>> {
+        let extensions = self.extensions.get(without_dot(extended))?;
+        extensions.get(&number).map(|file| self.with_dependencies(*file))
+    }
+
+    /// The numbers of all extensions of a message type; `None` if there is no such type.
+    pub(super) fn extension_numbers(&self, extended: &str) -> Option<Vec<i32>> {
+        let extended = without_dot(extended);
+        match self.extensions.get(extended) {
+            Some(extensions) => Some(extensions.keys().copied().collect()),
+            None => self.by_symbol.contains_key(extended).then(Vec::new),
+        }
+    }
+
+    /// A file, and then each file that it imports, once. Files that are not there are left out.
+    fn with_dependencies(&self, file: usize) -> Vec<Bytes> {
+        let (mut seen, mut ordered) = (HashSet::from([file]), vec![file]);
+        let mut next = 0;
+        while let Some(file) = ordered.get(next) {
+            next += 1;
+            let names = self.files[*file].dependencies.iter();
+            let files: Vec<usize> = names.filter_map(|it| self.by_name.get(it).copied()).collect();
+            ordered.extend(files.into_iter().filter(|file| seen.insert(*file)));
+        }
+        ordered.into_iter().map(|file| self.files[file].bytes.clone()).collect()
+    }
+}
+
+fn without_dot(name: &str) -> &str {
+    name.strip_prefix('.').unwrap_or(name)
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;

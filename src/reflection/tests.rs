@@ -1,0 +1,83 @@
+use super::{Answer, Reflection, Request, Wanted, service, service_of};
+use crate::generated::DESCRIPTOR_SETS;
+use crate::server::Server;
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+fn reflection() -> Reflection {
+    let mut index = super::Index::default();
+    DESCRIPTOR_SETS.iter().for_each(|set| index.add(set).unwrap());
+    Reflection { index, served: OnceLock::new() }
+}
+
+fn ask(reflection: &Reflection, wanted: Option<Wanted>) -> Answer {
+    let request = Request { host: "here".to_owned(), message_request: wanted };
+    let response = reflection.answer(request.clone());
+    assert_eq!((response.valid_host.as_str(), response.original_request), ("here", Some(request)));
+    response.message_response.expect("there is always an answer")
+}
+
+fn listed(reflection: &Reflection) -> Vec<String> {
+    match ask(reflection, Some(Wanted::ListServices(String::new()))) {
+        Answer::ListServicesResponse(list) => list.service.into_iter().map(|it| it.name).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn services_are_listed_that_the_server_has_and_the_sets_describe() {
+    let reflection = reflection();
+    let name = "grpc.reflection.v1.ServerReflection".to_owned();
+    let served = BTreeSet::from([name.clone(), "not.described.Service".to_owned()]);
+    reflection.served.set(Some(served)).unwrap();
+    assert_eq!(listed(&reflection), [name]);
+}
+
+#[test]
+fn all_that_is_described_is_listed_if_the_server_takes_calls_of_any_method() {
+    let reflection = reflection();
+    reflection.served.set(None).unwrap();
+    let listed = listed(&reflection);
+    assert!(listed.contains(&"grpc.health.v1.Health".to_owned()), "{listed:?}");
+    assert!(listed.contains(&super::v1alpha::NAME.to_owned()), "{listed:?}");
+}
+
+#[test]
+fn what_is_not_there_is_an_error_in_the_answer() {
+    let extension = super::proto::ExtensionRequest {
+        containing_type: "no.Type".to_owned(),
+        extension_number: 7,
+    };
+    for (wanted, code, text) in [
+        (None, 3, "asks for nothing"),
+        (Some(Wanted::FileByFilename("no.proto".to_owned())), 5, "file \"no.proto\""),
+        (Some(Wanted::FileContainingSymbol("no.Symbol".to_owned())), 5, "symbol \"no.Symbol\""),
+        (Some(Wanted::FileContainingExtension(extension)), 5, "extension 7 of \"no.Type\""),
+        (Some(Wanted::AllExtensionNumbersOfType("no.Type".to_owned())), 5, "type \"no.Type\""),
+    ] {
+        match ask(&reflection(), wanted.clone()) {
+            Answer::ErrorResponse(error) => {
+                assert_eq!(error.error_code, code, "{wanted:?}");
+                assert!(error.error_message.contains(text), "{}", error.error_message);
+            }
+            other => panic!("{wanted:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn reflection_describes_itself() {
+    let wanted = Wanted::FileContainingSymbol("grpc.reflection.v1.ServerReflection".to_owned());
+    match ask(&reflection(), Some(wanted)) {
+        Answer::FileDescriptorResponse(files) => assert_eq!(files.file_descriptor_proto.len(), 1),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_set_that_cannot_be_read_is_an_error_of_the_server() {
+    let error =
+        Server::builder().add_service(service(b"nonsense")).bind("127.0.0.1:0").unwrap_err();
+    assert!(error.to_string().contains("FILE_DESCRIPTOR_SET"), "{error}");
+    assert!(service_of([]).take_error().is_none());
+}

@@ -1,0 +1,54 @@
+//! The code of the services that the library brings, which is committed: a build script of its own
+//! would have every user build the generator.
+//!
+//! `TURNSTILE_BLESS=1 cargo test --test generated` writes it anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The .proto files below `proto/`.
+const PROTOS: [&str; 3] = [
+    "grpc/health/v1/health.proto",
+    "grpc/reflection/v1/reflection.proto",
+    "grpc/reflection/v1alpha/reflection.proto",
+];
+
+#[test]
+fn the_committed_code_is_what_the_proto_files_give() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let committed = root.join("src/generated");
+    if std::env::var_os("TURNSTILE_BLESS").is_some() {
+        names(&committed).iter().for_each(|old| fs::remove_file(committed.join(old)).unwrap());
+        generate(root, &committed);
+    }
+    let fresh = Path::new(env!("CARGO_TARGET_TMPDIR")).join("generated");
+    let _ = fs::remove_dir_all(&fresh);
+    generate(root, &fresh);
+    assert_eq!(names(&committed), names(&fresh));
+    for name in names(&fresh) {
+        let is_same = fs::read(committed.join(&name)).ok() == fs::read(fresh.join(&name)).ok();
+        assert!(is_same, "{} is stale: TURNSTILE_BLESS=1 writes it anew", name.display());
+    }
+}
+
+fn generate(root: &Path, folder: &Path) {
+    let protos = root.join("proto");
+    let files: Vec<PathBuf> = PROTOS.iter().map(|name| protos.join(name)).collect();
+    turnstile_build::Config::new()
+        .includes([&protos])
+        .out_dir(folder)
+        .runtime_path("crate")
+        .blocking_server(false)
+        .bytes(["."])
+        .compile_protos(files)
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// What is generated in a folder.
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let names = entries.map(|entry| PathBuf::from(entry.expect("it can be read").file_name()));
+    let mut names: Vec<_> = names.filter(|name| name != "mod.rs").collect();
+    names.sort();
+    names
+}
