@@ -56,10 +56,10 @@ pub fn service_of<'a>(descriptor_sets: impl IntoIterator<Item = &'a [u8]>) -> Se
     let mut index = Index::default();
     let error = sets.map(|set| index.add(set)).find_map(Result::err);
     let reflection = Arc::new(Reflection { index, served: OnceLock::new() });
-    let v1 = service::Builder::new(proto::server_reflection::NAME, reflection.clone())
+    let v1 = service::Builder::shared(proto::server_reflection::NAME, reflection.clone())
         .bidi_streaming(proto::server_reflection::SERVER_REFLECTION_INFO, Reflection::serve)
         .build();
-    let v1alpha = service::Builder::new(v1alpha::NAME, reflection.clone())
+    let v1alpha = service::Builder::shared(v1alpha::NAME, reflection.clone())
         .bidi_streaming(V1ALPHA, Reflection::serve)
         .build();
     v1.and(v1alpha).attach(reflection).fails_with(error)
@@ -81,7 +81,7 @@ impl Attachment for Reflection {
 
 impl Reflection {
     async fn serve(
-        this: Arc<Arc<Self>>,
+        this: Arc<Self>,
         mut requests: Streaming<Request>,
         mut replies: Writer<Response>,
     ) -> Result<(), Status> {

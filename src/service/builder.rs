@@ -40,7 +40,12 @@ pub struct Builder<S> {
 impl<S: Send + Sync + 'static> Builder<S> {
     /// A service without methods. `name` is its full name: `package.Service`.
     pub fn new(name: &'static str, state: S) -> Self {
-        Self { name, state: Arc::new(state), methods: Vec::new() }
+        Self::shared(name, Arc::new(state))
+    }
+
+    /// The same with what others hold on to as well.
+    pub fn shared(name: &'static str, state: Arc<S>) -> Self {
+        Self { name, state, methods: Vec::new() }
     }
 
     /// Adds a method with one request and one reply.
