@@ -50,6 +50,7 @@ compile_error!("Turnstile runs on Linux; other systems are for a later version")
 
 pub mod codec;
 pub mod error;
+pub mod error_details;
 pub mod metadata;
 pub mod status;
 

@@ -7,13 +7,14 @@ use std::path::Path;
 const SHARED: [&str; 5] = ["sync", "status", "metadata", "codec", "error"];
 
 /// Each layer, and the layers that it may use.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("iomgr", &[]),
     ("cq", &["iomgr"]),
     ("transport", &["iomgr"]),
     ("call", &["iomgr", "cq", "transport"]),
     ("service", &["iomgr", "cq", "call"]),
     ("generated", &[]),
+    ("error_details", &["generated"]),
     ("reflection", &["service", "generated"]),
     ("health", &["service", "generated"]),
     ("server", &["iomgr", "cq", "transport", "call", "service"]),

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The .proto files below `proto/`.
-const PROTOS: [&str; 3] = [
+const PROTOS: [&str; 5] = [
+    "google/rpc/status.proto",
+    "google/rpc/error_details.proto",
     "grpc/health/v1/health.proto",
     "grpc/reflection/v1/reflection.proto",
     "grpc/reflection/v1alpha/reflection.proto",
@@ -39,7 +41,11 @@ fn generate(root: &Path, folder: &Path) {
         .out_dir(folder)
         .runtime_path("crate")
         .blocking_server(false)
-        .bytes(["."])
+        .bytes([".grpc"])
+        .configure_prost(|prost| {
+            // What is put into an `Any` has to know its name.
+            prost.enable_type_names();
+        })
         .compile_protos(files)
         .unwrap_or_else(|error| panic!("{error}"));
 }

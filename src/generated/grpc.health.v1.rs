@@ -6,6 +6,10 @@ pub struct HealthCheckRequest {
     #[prost(string, tag = "1")]
     pub service: crate::prost::alloc::string::String,
 }
+impl crate::prost::Name for HealthCheckRequest {
+const NAME: &'static str = "HealthCheckRequest";
+const PACKAGE: &'static str = "grpc.health.v1";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.health.v1.HealthCheckRequest".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.health.v1.HealthCheckRequest".into() }}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
 pub struct HealthCheckResponse {
@@ -49,10 +53,18 @@ pub mod health_check_response {
         }
     }
 }
+impl crate::prost::Name for HealthCheckResponse {
+const NAME: &'static str = "HealthCheckResponse";
+const PACKAGE: &'static str = "grpc.health.v1";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.health.v1.HealthCheckResponse".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.health.v1.HealthCheckResponse".into() }}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
 pub struct HealthListRequest {
 }
+impl crate::prost::Name for HealthListRequest {
+const NAME: &'static str = "HealthListRequest";
+const PACKAGE: &'static str = "grpc.health.v1";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.health.v1.HealthListRequest".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.health.v1.HealthListRequest".into() }}
 #[derive(Clone, PartialEq, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
 pub struct HealthListResponse {
@@ -60,6 +72,10 @@ pub struct HealthListResponse {
     #[prost(map = "string, message", tag = "1")]
     pub statuses: ::std::collections::HashMap<crate::prost::alloc::string::String, HealthCheckResponse>,
 }
+impl crate::prost::Name for HealthListResponse {
+const NAME: &'static str = "HealthListResponse";
+const PACKAGE: &'static str = "grpc.health.v1";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.health.v1.HealthListResponse".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.health.v1.HealthListResponse".into() }}
 /// The service `grpc.health.v1.Health`.
 #[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod health {

@@ -30,6 +30,10 @@ pub mod server_reflection_request {
         ListServices(crate::prost::alloc::string::String),
     }
 }
+impl crate::prost::Name for ServerReflectionRequest {
+const NAME: &'static str = "ServerReflectionRequest";
+const PACKAGE: &'static str = "grpc.reflection.v1alpha";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.reflection.v1alpha.ServerReflectionRequest".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.reflection.v1alpha.ServerReflectionRequest".into() }}
 /// An extension, by the type that it extends and its number.
 #[derive(Clone, PartialEq, Eq, Hash, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
@@ -39,6 +43,10 @@ pub struct ExtensionRequest {
     #[prost(int32, tag = "2")]
     pub extension_number: i32,
 }
+impl crate::prost::Name for ExtensionRequest {
+const NAME: &'static str = "ExtensionRequest";
+const PACKAGE: &'static str = "grpc.reflection.v1alpha";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.reflection.v1alpha.ExtensionRequest".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.reflection.v1alpha.ExtensionRequest".into() }}
 /// The answer to one request.
 #[derive(Clone, PartialEq, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
@@ -67,6 +75,10 @@ pub mod server_reflection_response {
         ErrorResponse(super::ErrorResponse),
     }
 }
+impl crate::prost::Name for ServerReflectionResponse {
+const NAME: &'static str = "ServerReflectionResponse";
+const PACKAGE: &'static str = "grpc.reflection.v1alpha";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.reflection.v1alpha.ServerReflectionResponse".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.reflection.v1alpha.ServerReflectionResponse".into() }}
 /// Files, each as a serialized google.protobuf.FileDescriptorProto: the one that was asked for first,
 /// and those that it imports.
 #[derive(Clone, PartialEq, Eq, Hash, crate::prost::Message)]
@@ -75,6 +87,10 @@ pub struct FileDescriptorResponse {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub file_descriptor_proto: crate::prost::alloc::vec::Vec<crate::prost::bytes::Bytes>,
 }
+impl crate::prost::Name for FileDescriptorResponse {
+const NAME: &'static str = "FileDescriptorResponse";
+const PACKAGE: &'static str = "grpc.reflection.v1alpha";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.reflection.v1alpha.FileDescriptorResponse".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.reflection.v1alpha.FileDescriptorResponse".into() }}
 #[derive(Clone, PartialEq, Eq, Hash, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
 pub struct ExtensionNumberResponse {
@@ -83,12 +99,20 @@ pub struct ExtensionNumberResponse {
     #[prost(int32, repeated, tag = "2")]
     pub extension_number: crate::prost::alloc::vec::Vec<i32>,
 }
+impl crate::prost::Name for ExtensionNumberResponse {
+const NAME: &'static str = "ExtensionNumberResponse";
+const PACKAGE: &'static str = "grpc.reflection.v1alpha";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.reflection.v1alpha.ExtensionNumberResponse".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.reflection.v1alpha.ExtensionNumberResponse".into() }}
 #[derive(Clone, PartialEq, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
 pub struct ListServiceResponse {
     #[prost(message, repeated, tag = "1")]
     pub service: crate::prost::alloc::vec::Vec<ServiceResponse>,
 }
+impl crate::prost::Name for ListServiceResponse {
+const NAME: &'static str = "ListServiceResponse";
+const PACKAGE: &'static str = "grpc.reflection.v1alpha";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.reflection.v1alpha.ListServiceResponse".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.reflection.v1alpha.ListServiceResponse".into() }}
 #[derive(Clone, PartialEq, Eq, Hash, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
 pub struct ServiceResponse {
@@ -96,6 +120,10 @@ pub struct ServiceResponse {
     #[prost(string, tag = "1")]
     pub name: crate::prost::alloc::string::String,
 }
+impl crate::prost::Name for ServiceResponse {
+const NAME: &'static str = "ServiceResponse";
+const PACKAGE: &'static str = "grpc.reflection.v1alpha";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.reflection.v1alpha.ServiceResponse".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.reflection.v1alpha.ServiceResponse".into() }}
 #[derive(Clone, PartialEq, Eq, Hash, crate::prost::Message)]
 #[prost(prost_path = "crate::prost")]
 pub struct ErrorResponse {
@@ -105,6 +133,10 @@ pub struct ErrorResponse {
     #[prost(string, tag = "2")]
     pub error_message: crate::prost::alloc::string::String,
 }
+impl crate::prost::Name for ErrorResponse {
+const NAME: &'static str = "ErrorResponse";
+const PACKAGE: &'static str = "grpc.reflection.v1alpha";
+fn full_name() -> crate::prost::alloc::string::String { "grpc.reflection.v1alpha.ErrorResponse".into() }fn type_url() -> crate::prost::alloc::string::String { "/grpc.reflection.v1alpha.ErrorResponse".into() }}
 /// The service `grpc.reflection.v1alpha.ServerReflection`.
 #[allow(clippy::all, clippy::pedantic, dead_code, deprecated, unreachable_pub, unused_qualifications, unused_variables)]
 pub mod server_reflection {

@@ -10,7 +10,8 @@
 //! # Ok::<(), turnstile::Error>(())
 //! ```
 //!
-//! `FILE_DESCRIPTOR_SET` is in the module of each package that `turnstile-build` generates. Listed are
+//! `FILE_DESCRIPTOR_SET` is in the module of each package that `turnstile-build` generates; this
+//! crate's own services and [`error_details`](crate::error_details) are described besides. Listed are
 //! the services that the server has and the sets describe. Both versions of the protocol are served,
 //! `grpc.reflection.v1` and the older `v1alpha`, which differ in name only (gRPC's document
 //! "server-reflection").
