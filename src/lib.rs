@@ -52,6 +52,7 @@ pub mod codec;
 pub mod error;
 pub mod error_details;
 pub mod metadata;
+pub mod stats;
 pub mod status;
 
 mod sync;

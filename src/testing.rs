@@ -2,6 +2,8 @@
 
 #[cfg(not(turnstile_loom))]
 pub(crate) mod http2;
+#[cfg(not(turnstile_loom))]
+pub(crate) mod log;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -9,15 +9,16 @@ const SHARED: [&str; 5] = ["sync", "status", "metadata", "codec", "error"];
 /// Each layer, and the layers that it may use.
 const LAYERS: [(&str, &[&str]); 10] = [
     ("iomgr", &[]),
+    ("stats", &["iomgr"]),
     ("cq", &["iomgr"]),
     ("transport", &["iomgr"]),
-    ("call", &["iomgr", "cq", "transport"]),
+    ("call", &["iomgr", "stats", "cq", "transport"]),
     ("service", &["iomgr", "cq", "call"]),
     ("generated", &[]),
     ("error_details", &["generated"]),
     ("reflection", &["service", "generated"]),
     ("health", &["service", "generated"]),
-    ("server", &["iomgr", "cq", "transport", "call", "service"]),
+    ("server", &["iomgr", "stats", "cq", "transport", "call", "service"]),
 ];
 
 const MAX_CODE_LINES: usize = 500;

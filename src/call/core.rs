@@ -3,13 +3,16 @@
 //! A call is run (by the thread that finds one of its wakers fired) or used (by an application's
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
 //! complete batches, and drop what the call was given, after the lock is gone. [`poll`] has the
-//! operations of handlers, which are polled instead of started.
+//! operations of handlers, which are polled instead of started; [`observe`] what is told of a call.
 
+mod observe;
 mod pending;
 mod poll;
 
+pub(crate) use observe::Observer;
 pub use poll::Reply;
 
+use observe::Tally;
 use pending::{Done, NO_BATCH, Pending};
 
 use super::Outcome;
@@ -17,11 +20,13 @@ use super::batch::{Batch, OpKind, StartError, StartErrorCause};
 use crate::cq::{self, PendingOp};
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, Scheduled, TimerId};
 use crate::metadata::Metadata;
+use crate::stats::MessageSize;
 use crate::status::{Code, Status};
 use crate::sync::Mutex;
-use crate::transport::{Head, Stream};
+use crate::transport::{Head, Message, Stream};
 use bytes::Bytes;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
@@ -32,6 +37,7 @@ pub(crate) struct CallCore {
     deadline: Option<Instant>,
     iomgr: Arc<Iomgr>,
     scheduled: Scheduled,
+    observer: Observer,
     /// Locked before h2's own locks. No batch completes and no user code runs under it.
     state: Mutex<State>,
 }
@@ -50,6 +56,7 @@ struct State {
     /// Nobody has asked for the call's close, but the server wants to know.
     is_watched: bool,
     progress: Sent,
+    tally: Tally,
     pending: Pending,
     /// Trailing metadata that a handler has set before it knows its status.
     trailers: Metadata,
@@ -113,7 +120,12 @@ impl State {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let Some((id, message)) = &mut self.pending.message else { return Ok(()) };
         let id = *id;
-        let result = match message.take().map_or(Ok(()), |message| stream.begin_message(message)) {
+        let tally = &mut self.tally;
+        let begin = |message: Message| {
+            let size = MessageSize::plain(message.data.len());
+            stream.begin_message(message).map(|()| tally.send(size, done))
+        };
+        let result = match message.take().map_or(Ok(()), begin) {
             Ok(()) => match stream.poll_send_message(context) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(result) => result,
@@ -133,6 +145,7 @@ impl State {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let Some((id, status)) = self.pending.status.take() else { return Ok(()) };
         done.outlives(&status);
+        self.tally.status = Some(status.code());
         let result = stream.send_status(status);
         self.pending.finish(id, result.is_ok(), done, |_| {});
         if result.is_ok() {
@@ -150,9 +163,11 @@ impl State {
             return self.receive_only_message(context, done);
         }
         let Some(id) = self.pending.receive_message else { return Ok(()) };
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        let Poll::Ready(result) = stream.poll_message(context) else { return Ok(()) };
-        let message = result?.map(|message| message.data);
+        if self.stream.is_none() {
+            return Ok(());
+        }
+        let Poll::Ready(result) = self.next_message(context, done) else { return Ok(()) };
+        let message = result?;
         self.pending.receive_message = None;
         self.pending.finish(id, true, done, |outcome| outcome.message = message);
         Ok(())
@@ -164,7 +179,7 @@ impl State {
         done: &mut Done,
     ) -> Result<(), Status> {
         let Some(mut arrival) = self.arrival.take() else { return Ok(()) };
-        match self.poll_only_message(&mut arrival.message, context) {
+        match self.poll_only_message(&mut arrival.message, context, done) {
             Poll::Pending => self.arrival = Some(arrival),
             Poll::Ready(result) => {
                 let message = result.as_ref().ok().cloned();
@@ -184,17 +199,15 @@ impl State {
         &mut self,
         message: &mut Option<Bytes>,
         context: &mut Context<'_>,
+        done: &mut Done,
     ) -> Poll<Result<Bytes, Status>> {
-        let Some(stream) = &mut self.stream else {
-            return Poll::Ready(Err(self.cause_of_end()));
-        };
         loop {
-            match ready!(stream.poll_message(context))? {
+            match ready!(self.next_message(context, done))? {
                 Some(_) if message.is_some() => {
                     let text = "the method takes one message, and the client sent more";
                     return Poll::Ready(Err(Status::unimplemented(text)));
                 }
-                Some(first) => *message = Some(first.data),
+                Some(first) => *message = Some(first),
                 None => {
                     let text = "the method takes one message, and the client sent none";
                     let only = message.take().ok_or_else(|| Status::unimplemented(text));
@@ -202,6 +215,22 @@ impl State {
                 }
             }
         }
+    }
+
+    /// The next message as the application gets it, or `None` when the client has sent its last.
+    fn next_message(
+        &mut self,
+        context: &mut Context<'_>,
+        done: &mut Done,
+    ) -> Poll<Result<Option<Bytes>, Status>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(self.cause_of_end()));
+        };
+        let message = ready!(stream.poll_message(context))?.map(|message| message.data);
+        if let Some(message) = &message {
+            self.tally.receive(MessageSize::plain(message.len()), done);
+        }
+        Poll::Ready(Ok(message))
     }
 
     /// Why there is no stream.
@@ -224,11 +253,13 @@ impl State {
         status.iter().for_each(|status| done.outlives(status));
         let Some(mut stream) = self.stream.take() else { return };
         if let Some(status) = status {
+            self.tally.status = Some(status.code());
             self.cause = Some(status.clone());
             // If the stream has failed, nobody is there to hear it.
             let _ = stream.send_status(status);
         }
         done.stream = Some(stream);
+        done.seen.end = Some(self.tally);
         self.is_cancelled = is_cancelled;
         self.progress = Sent::Status;
         if let Some(arrival) = self.arrival.take() {
@@ -240,13 +271,21 @@ impl State {
 
 impl CallCore {
     /// A call whose request has come over `stream`.
-    pub(crate) fn new(head: Head, stream: Box<dyn Stream>, iomgr: Arc<Iomgr>) -> Arc<Self> {
+    pub(crate) fn new(
+        head: Head,
+        stream: Box<dyn Stream>,
+        iomgr: Arc<Iomgr>,
+        mut observer: Observer,
+    ) -> Arc<Self> {
+        observer.begin(&head);
+        let tally = Tally::new(observer.has_stats());
         let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let call = Arc::new(Self {
             head,
             deadline,
             iomgr,
             scheduled: Scheduled::default(),
+            observer,
             state: Mutex::new(State {
                 stream: Some(stream),
                 is_cancelled: false,
@@ -255,6 +294,7 @@ impl CallCore {
                 arrival: None,
                 is_watched: false,
                 progress: Sent::Nothing,
+                tally,
                 pending: Pending::default(),
                 trailers: Metadata::new(),
                 pollers: Pollers::default(),
@@ -294,7 +334,7 @@ impl CallCore {
         self.with_state(|state, context, done| {
             state.take_in(context);
             let mut message = None;
-            match state.poll_only_message(&mut message, context) {
+            match state.poll_only_message(&mut message, context, done) {
                 Poll::Ready(Ok(message)) => Poll::Ready(Some(message)),
                 Poll::Ready(Err(status)) => {
                     state.end(Some(status), true, done);
@@ -372,6 +412,7 @@ impl CallCore {
         if let Some(timer) = timer {
             self.iomgr.timer_cancel(timer);
         }
+        self.observer.tell(&self.head, mem::take(&mut done.seen));
         done.settle();
         result
     }

@@ -38,5 +38,6 @@ mod flow_control;
 mod kinds;
 mod messages;
 mod schedules;
+mod stats;
 
 use rpc::{End, Options, Peer, Rpc};

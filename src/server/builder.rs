@@ -10,10 +10,12 @@ use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, TcpListener};
 use crate::service::{
     self, Attachment, Chain, Interceptor, MethodDescriptor, Service, Streaming, Writer,
 };
+use crate::stats::{self, Stats};
 use crate::status::Status;
 use crate::transport::h2::Config;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,7 @@ pub struct Builder {
     services: Vec<Service>,
     fallback: Option<Service>,
     interceptors: Chain,
+    stats: StatsList,
     config: Config,
     reuse_port: bool,
     max_waiting_calls: usize,
@@ -50,6 +53,7 @@ impl Builder {
             services: Vec::new(),
             fallback: None,
             interceptors: Chain::default(),
+            stats: StatsList::default(),
             config: Config::default(),
             reuse_port: false,
             max_waiting_calls: 1000,
@@ -66,6 +70,13 @@ impl Builder {
     /// Adds an interceptor to all services and the fallback, behind those that are there.
     pub fn intercept(&mut self, interceptor: impl Interceptor) -> &mut Self {
         self.interceptors.push(interceptor);
+        self
+    }
+
+    /// Adds a [`Stats`], which is told of every call from then on. Of several, each is told of
+    /// every call, in the order in which they were added.
+    pub fn stats(&mut self, stats: impl Stats) -> &mut Self {
+        self.stats.0.push(Arc::new(stats));
         self
     }
 
@@ -226,6 +237,7 @@ impl Builder {
             iomgr: iomgr.clone(),
             config: Arc::new(self.config.clone()),
             methods,
+            stats: stats::combine(&self.stats.0),
             run_queue,
             attachments,
             connections: Connections::default(),
@@ -243,7 +255,8 @@ impl Builder {
         }
         let addresses: Vec<_> = listeners.iter().map(|it| it.address().clone()).collect();
         for address in &addresses {
-            tracing::info!(%address, engine = iomgr.engine_name(), "listening");
+            let engine = iomgr.engine_name();
+            tracing::info!(target: "turnstile::server", %address, engine, "listening");
         }
         let _context = ExecCtx::enter();
         inner.connections.listen(listeners);
@@ -299,6 +312,16 @@ impl Builder {
         let fallback = fallback.map(|method| method.intercepted_by(chain));
         let methods = Methods::new(self.methods.clone(), handled, fallback, self.max_waiting_calls);
         (methods, attachments)
+    }
+}
+
+/// What a server's calls are told to.
+#[derive(Default)]
+struct StatsList(Vec<Arc<dyn Stats>>);
+
+impl fmt::Debug for StatsList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StatsList").field(&self.0.len()).finish()
     }
 }
 

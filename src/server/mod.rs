@@ -15,10 +15,11 @@ mod tests;
 pub use builder::Builder;
 pub use methods::Method;
 
-use crate::call::{CallCore, NewCall, OnlyMessage, Outcome, Owner};
+use crate::call::{CallCore, NewCall, Observer, OnlyMessage, Outcome, Owner};
 use crate::cq::{PendingOp, Queue, ShutDown};
 use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Run};
 use crate::service::Attachment;
+use crate::stats::Stats;
 use crate::status::Status;
 use crate::transport::h2::{Config, ServerTransport};
 use crate::transport::{Acceptor, Head, Stream};
@@ -48,6 +49,7 @@ struct Inner {
     iomgr: Arc<Iomgr>,
     config: Arc<Config>,
     methods: Methods,
+    stats: Option<Arc<dyn Stats>>,
     run_queue: Arc<RunQueue>,
     /// Told of the shutdown.
     attachments: Vec<Arc<dyn Attachment>>,
@@ -164,6 +166,7 @@ impl Server {
     /// Callable from any thread; never blocks. Of several calls, the shortest grace counts.
     pub fn shutdown(&self, grace: Duration) {
         let _context = ExecCtx::enter();
+        tracing::info!(target: "turnstile::server", ?grace, "shutting down");
         if let Some(deadline) = Instant::now().checked_add(grace) {
             let overdue = Arc::new(Overdue(self.inner.clone()));
             let timer = self.inner.iomgr.timer_init(deadline, overdue);
@@ -192,6 +195,7 @@ impl Server {
     ) -> Result<(), ShutDown<T>> {
         let _context = ExecCtx::enter();
         let done = queue.core().begin_op(tag, None).map_err(ShutDown)?;
+        tracing::info!(target: "turnstile::server", "shutting down");
         self.inner.shutdown(Some(done));
         Ok(())
     }
@@ -234,7 +238,7 @@ impl fmt::Debug for Server {
 impl AcceptHandler for Inner {
     fn on_connection(self: Arc<Self>, endpoint: Box<dyn Endpoint>) {
         let peer = endpoint.peer().clone();
-        tracing::debug!(%peer, "a client connects");
+        tracing::debug!(target: "turnstile::connection", parent: None, %peer, "a client connects");
         let server = self.clone();
         let transport = self.connections.insert(|id| {
             let (config, iomgr) = (server.config.clone(), server.iomgr.clone());
@@ -249,7 +253,9 @@ impl AcceptHandler for Inner {
 impl Acceptor for Inner {
     fn on_stream(self: Arc<Self>, head: Head, stream: Box<dyn Stream>) {
         let method = self.methods.find(head.method());
-        let call = CallCore::new(head, stream, self.iomgr.clone());
+        let is_registered = method.is_some_and(|method| method != Methods::ANY);
+        let observer = Observer::new(self.stats.clone(), is_registered);
+        let call = CallCore::new(head, stream, self.iomgr.clone(), observer);
         let owner = Owner::new(call.clone());
         let Some(method) = method else {
             let status =

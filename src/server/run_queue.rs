@@ -5,7 +5,7 @@
 //! end, in one write for each connection. A blocking handler is run after its turn, which others
 //! finish: so it keeps nothing back but its thread.
 
-use super::task::{Task, panicked};
+use super::task::{Task, panicked, span_of};
 use crate::call::{CallCore, NewCall, Outcome, Reply};
 use crate::cq::sealed::Queue as _;
 use crate::cq::{Complete, CompletionQueue, Turn, block_on};
@@ -112,8 +112,10 @@ impl RunQueue {
     fn start(self: &Arc<Self>, method: &Method, NewCall { owner, message }: NewCall) {
         let core = owner.core().clone();
         // Making the future runs the handler's own code already, for some handlers.
-        match catch_unwind(AssertUnwindSafe(|| method.handle(core.clone(), message))) {
-            Ok(future) => Task::new(future, owner, self.clone()).run(),
+        let span = span_of(&core);
+        let handle = || span.in_scope(|| method.handle(core.clone(), message));
+        match catch_unwind(AssertUnwindSafe(handle)) {
+            Ok(future) => Task::new(future, owner, self.clone(), span).run(),
             Err(panic) => {
                 core.finish(panicked(&core, &*panic));
                 self.one_ended();
@@ -135,6 +137,7 @@ impl RunQueue {
 }
 
 fn handle_blocking(method: &Method, call: &Arc<CallCore>, message: Option<Bytes>) -> Reply {
+    let _in_span = span_of(call).entered();
     let handled = catch_unwind(AssertUnwindSafe(|| block_on(method.handle(call.clone(), message))));
     handled.unwrap_or_else(|panic| panicked(call, &*panic))
 }
@@ -146,7 +149,9 @@ impl Complete<Outcome> for RunQueue {
     }
 
     fn complete(&self, _slot: usize, _is_ok: bool, _outcome: Outcome) {
-        self.is_closing.store(true, SeqCst);
+        if !self.is_closing.swap(true, SeqCst) {
+            tracing::info!(target: "turnstile::server", "shut down");
+        }
         self.close_if_done();
     }
 }

@@ -11,6 +11,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use tracing::Span;
 
 /// An async handler's future, and the call that it is for.
 pub(super) struct Task {
@@ -21,6 +22,7 @@ pub(super) struct Task {
     running: Mutex<Option<Running>>,
     owner: Owner,
     queue: Arc<RunQueue>,
+    span: Span,
 }
 
 struct Running {
@@ -30,9 +32,15 @@ struct Running {
 }
 
 impl Task {
-    pub(super) fn new(future: HandlerFuture, owner: Owner, queue: Arc<RunQueue>) -> Arc<Self> {
+    /// The future is polled, and dropped, in the span.
+    pub(super) fn new(
+        future: HandlerFuture,
+        owner: Owner,
+        queue: Arc<RunQueue>,
+        span: Span,
+    ) -> Arc<Self> {
         let running = Mutex::new(Some(Running { future, is_watching: false }));
-        Arc::new(Self { turn: Turn::new(), running, owner, queue })
+        Arc::new(Self { turn: Turn::new(), running, owner, queue, span })
     }
 
     /// Polls the future, and ends the call if it is ready.
@@ -51,7 +59,7 @@ impl Task {
                     call.finish(reply);
                 }
                 self.turn.close();
-                drop_caught(running.future, call);
+                self.span.in_scope(|| drop_caught(running.future, call));
                 self.queue.one_ended();
             }
         }
@@ -59,7 +67,10 @@ impl Task {
 
     fn poll(&self, running: &mut Running, context: &mut Context<'_>) -> Progress {
         let call = self.owner.core();
-        if let Poll::Ready(reply) = poll_caught(&mut running.future, call, context) {
+        let mut poll_handler = |context: &mut Context<'_>| {
+            self.span.in_scope(|| poll_caught(&mut running.future, call, context))
+        };
+        if let Poll::Ready(reply) = poll_handler(context) {
             return Progress::Ended(Some(reply));
         }
         // Most handlers are ready at once, and need not look out for their call's end.
@@ -73,7 +84,7 @@ impl Task {
             return Progress::Waiting;
         }
         // The handler can see the end now, and has this one chance to do something about it.
-        match poll_caught(&mut running.future, call, context) {
+        match poll_handler(context) {
             Poll::Ready(reply) => Progress::Ended(Some(reply)),
             Poll::Pending => Progress::Ended(None),
         }
@@ -106,6 +117,18 @@ pub(super) fn poll_caught(
         .unwrap_or_else(|panic| Poll::Ready(panicked(call, &*panic)))
 }
 
+/// What a call's handler runs in: nothing, unless somebody wants it.
+pub(super) fn span_of(call: &CallCore) -> Span {
+    let head = call.head();
+    tracing::debug_span!(
+        target: "turnstile::call",
+        parent: None,
+        "call",
+        method = head.method(),
+        peer = %head.peer,
+    )
+}
+
 /// Drops what a handler leaves, which may panic as well.
 pub(super) fn drop_caught<T>(leftover: T, call: &CallCore) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(leftover))) {
@@ -118,7 +141,8 @@ pub(super) fn panicked(call: &CallCore, panic: &(dyn Any + Send)) -> Reply {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let panic = text.unwrap_or("a value that is no text");
-    tracing::error!(method = call.head().method(), panic, "a handler panicked");
+    let method = call.head().method();
+    tracing::error!(target: "turnstile::call", method, panic, "a handler panicked");
     Reply::from(Status::internal("the handler panicked; the server's log says more"))
 }
 

@@ -1,5 +1,7 @@
 //! A server over sockets that the test has made, so that it sees each write and each close.
 
+mod observed;
+
 use super::connections::Connections;
 use super::methods::Methods;
 use super::run_queue::RunQueue;
@@ -26,6 +28,7 @@ fn server() -> (Server, Queue) {
         iomgr,
         config: Arc::default(),
         methods: Methods::new(Vec::new(), Vec::new(), None, 1000),
+        stats: None,
         attachments: Vec::new(),
         run_queue: RunQueue::new(run_iomgr),
         connections: Connections::default(),

@@ -1,6 +1,7 @@
 //! The operations of a call that have begun and not ended, and what their ends bring.
 
 use super::OnlyMessage;
+use super::observe::Seen;
 use crate::call::Outcome;
 use crate::call::batch::{Batch, OpKind};
 use crate::call::event::BatchOutcome;
@@ -51,6 +52,8 @@ pub(super) struct Done {
     /// What is only to be dropped, which may run code of the application.
     message: Option<Message>,
     statuses: Few<Hold>,
+    /// Taken out before the rest is settled.
+    pub(super) seen: Seen,
 }
 
 impl Done {

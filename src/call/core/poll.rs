@@ -49,15 +49,12 @@ impl CallCore {
     ) -> Poll<Result<Option<Bytes>, Status>> {
         let _context = ExecCtx::enter();
         self.with_state(|state, context, done| {
-            let Some(stream) = &mut state.stream else {
+            if state.stream.is_none() {
                 return Poll::Ready(Err(state.cause_of_end()));
-            };
-            let result = match stream.poll_message(context) {
-                Poll::Pending => {
-                    set(&mut state.pollers.read, poller);
-                    return Poll::Pending;
-                }
-                Poll::Ready(result) => result.map(|message| message.map(|message| message.data)),
+            }
+            let Poll::Ready(result) = state.next_message(context, done) else {
+                set(&mut state.pollers.read, poller);
+                return Poll::Pending;
             };
             // What is wrong with the stream ends the call, whatever the handler makes of it.
             if let Err(status) = &result {

@@ -1,6 +1,6 @@
 //! Wakes of a call.
 
-use super::CallCore;
+use super::{CallCore, Observer};
 use crate::iomgr::{ExecCtx, PeerAddress, iomgr_for_tests};
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -58,7 +58,8 @@ fn a_wake_under_the_calls_lock_only_enqueues() {
             peer: Arc::new(PeerAddress::InProcess),
         };
         let runs = Arc::new(AtomicUsize::new(0));
-        let call = CallCore::new(head, Box::new(Silent(runs.clone())), iomgr_for_tests());
+        let (stream, iomgr) = (Box::new(Silent(runs.clone())), iomgr_for_tests());
+        let call = CallCore::new(head, stream, iomgr, Observer::default());
         let context = ExecCtx::enter();
         let state = call.state.lock();
         let waker = Waker::from(call.clone());

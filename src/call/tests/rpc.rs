@@ -1,9 +1,10 @@
 //! One call with both its ends in the test's hands.
 
-use crate::call::{Batch, Call, CallCore, Outcome, Owner};
+use crate::call::{Batch, Call, CallCore, Observer, Outcome, Owner};
 use crate::cq::{CompletionQueue, sealed::Queue as _};
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Pollset, iomgr_for_tests};
 use crate::metadata::Metadata;
+use crate::stats::Stats;
 use crate::status::Status;
 use crate::transport::{Acceptor, Head, Stream};
 use bytes::Bytes;
@@ -39,6 +40,7 @@ pub(super) struct Options {
     pub(super) window: usize,
     /// The longest piece of a message that the client sends at once, where it sends pieces.
     pub(super) piece: usize,
+    pub(super) stats: Option<Arc<dyn Stats>>,
 }
 
 impl Default for Options {
@@ -48,6 +50,7 @@ impl Default for Options {
             max_message_size: 4 * 1024 * 1024,
             window: 64 * 1024,
             piece: usize::MAX,
+            stats: None,
         }
     }
 }
@@ -94,15 +97,17 @@ pub(super) trait Peer: Sized {
 pub(super) struct TestServer {
     pub(super) iomgr: Arc<Iomgr>,
     pollset: Arc<Pollset>,
+    stats: Option<Arc<dyn Stats>>,
     calls: Mutex<VecDeque<Owner>>,
     closed: Mutex<Vec<usize>>,
 }
 
 impl TestServer {
-    fn new() -> Arc<Self> {
+    fn new(options: &Options) -> Arc<Self> {
         Arc::new(Self {
             iomgr: iomgr_for_tests(),
             pollset: Pollset::new(),
+            stats: options.stats.clone(),
             calls: Mutex::default(),
             closed: Mutex::default(),
         })
@@ -119,7 +124,8 @@ impl TestServer {
 
 impl Acceptor for TestServer {
     fn on_stream(self: Arc<Self>, head: Head, stream: Box<dyn Stream>) {
-        let call = CallCore::new(head, stream, self.iomgr.clone());
+        let observer = Observer::new(self.stats.clone(), true);
+        let call = CallCore::new(head, stream, self.iomgr.clone(), observer);
         let owner = Owner::new(call.clone());
         call.begin();
         self.calls.lock().unwrap().push_back(owner);
@@ -144,7 +150,7 @@ impl<P: Peer, T: Send + 'static> Rpc<P, T> {
     }
 
     pub(super) fn with(options: Options) -> Self {
-        let server = TestServer::new();
+        let server = TestServer::new(&options);
         let mut client = P::connect(&server, &options);
         client.start(options.timeout);
         let queue = CompletionQueue::new();

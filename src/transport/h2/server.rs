@@ -363,6 +363,12 @@ impl ServerTransport {
 
     fn close(&self) {
         self.turn.close();
+        tracing::debug!(
+            target: "turnstile::connection",
+            parent: None,
+            peer = %self.peer,
+            "a connection is closed",
+        );
         self.acceptor.on_closed(self.id);
     }
 }
