@@ -28,6 +28,12 @@ impl Server {
         Self::spawn(example, command.args(["--listen", listen]).args(args))
     }
 
+    /// The same as `start`, with a variable of the environment.
+    pub(crate) fn start_with_env(example: &str, name: &str, value: &str) -> Self {
+        let mut command = Command::new(example_path(example));
+        Self::spawn(example, command.args(["--listen", "127.0.0.1:0"]).env(name, value))
+    }
+
     /// The same as `start`, with a process that may have this many descriptors open.
     pub(crate) fn start_with_descriptors(limit: usize, example: &str) -> Self {
         let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
