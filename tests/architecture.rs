@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 /// Shared vocabulary, which every layer may use and which uses no layer.
-const SHARED: [&str; 5] = ["sync", "status", "metadata", "codec", "error"];
+const SHARED: &[&str] = &["sync", "status", "metadata", "codec", "error"];
 
 /// Each layer, and the layers that it may use.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: &[(&str, &[&str])] = &[
     ("iomgr", &[]),
     ("stats", &["iomgr"]),
     ("cq", &["iomgr"]),
