@@ -37,6 +37,7 @@ mod endings;
 mod flow_control;
 mod kinds;
 mod messages;
+mod polled;
 mod schedules;
 mod stats;
 

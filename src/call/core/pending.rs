@@ -69,6 +69,12 @@ impl Done {
         self.wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Drops what came too late to be sent.
+    pub(super) fn discard(&mut self, message: Option<Bytes>, status: Status) {
+        self.message = message.map(|data| Message { compressed: false, data });
+        self.outlives(&status);
+    }
+
     /// The status is dropped under the lock, except for what the application has put in.
     pub(super) fn outlives(&mut self, status: &Status) {
         status.hold().into_iter().for_each(|hold| self.statuses.push(hold));

@@ -125,7 +125,7 @@ impl CallCore {
         let _context = ExecCtx::enter();
         self.with_state(|state, context, done| {
             if state.progress == Sent::Status {
-                return;
+                return done.discard(message, status);
             }
             let is_early = state.progress < Sent::InitialMetadata;
             if is_early && (message.is_some() || !initial_metadata.is_empty()) {

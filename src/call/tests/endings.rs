@@ -1,7 +1,8 @@
 //! How a call can end, and what each end of it sees then.
 
 use super::{End, Options, Peer, Rpc};
-use crate::call::{Batch, CallCore};
+use crate::call::{Batch, CallCore, Reply};
+use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 use crate::testing::without_deadlock;
 use bytes::Bytes;
@@ -28,6 +29,7 @@ on_both_transports! {
     a_message_that_is_dropped_may_use_its_call,
     a_message_that_was_sent_may_use_its_call_when_it_is_dropped,
     a_status_that_is_dropped_may_use_its_call,
+    a_reply_to_a_call_that_is_over_may_use_it,
 }
 
 /// Whether each tag's batch succeeded, and whether it saw the call cancelled.
@@ -264,6 +266,21 @@ fn a_message_that_was_sent_may_use_its_call_when_it_is_dropped<P: Peer>() {
             assert_eq!(drops.try_recv(), Ok(()));
             assert_eq!(events(&mut rpc), BTreeMap::from([(1, (true, false))]));
         }
+    });
+}
+
+fn a_reply_to_a_call_that_is_over_may_use_it<P: Peer>() {
+    without_deadlock(|| {
+        let rpc = Rpc::<P>::new();
+        rpc.call().cancel(Status::aborted("enough"));
+        let ((owner, message), (source, status)) = (uses_call(&rpc, 1), uses_call(&rpc, 0));
+        rpc.handled().finish(Reply {
+            initial_metadata: Metadata::new(),
+            message: Some(Bytes::from_owner(owner)),
+            status: Status::data_loss("too late").with_source(source),
+        });
+        assert_eq!(message.try_recv(), Ok(()));
+        assert_eq!(status.try_recv(), Ok(()));
     });
 }
 

@@ -192,6 +192,11 @@ impl<P: Peer, T: Send + 'static> Rpc<P, T> {
         self.queue.as_ref().expect("the queue is not dropped").shutdown();
     }
 
+    /// The call as its handler has it.
+    pub(super) fn handled(&self) -> Arc<CallCore> {
+        self.call().owner.core().clone()
+    }
+
     /// The call, without keeping it alive.
     pub(super) fn core(&self) -> Weak<CallCore> {
         Arc::downgrade(self.call().owner.core())

@@ -1,0 +1,265 @@
+//! A call as its handler has it: operations that are polled.
+
+use super::{End, Options, Peer, Rpc};
+use crate::call::{Batch, Reply};
+use crate::metadata::Metadata;
+use crate::status::{Code, Status};
+use crate::testing::CountingWaker;
+use bytes::Bytes;
+use std::task::{Context, Poll};
+
+on_both_transports! {
+    messages_come_one_by_one_and_then_their_end,
+    a_reader_is_woken_when_a_message_has_come,
+    the_first_message_brings_initial_metadata,
+    initial_metadata_may_go_first_and_once,
+    a_writer_waits_for_the_clients_window_and_is_woken,
+    a_message_whose_writer_gave_up_goes_before_the_status,
+    a_reply_is_initial_metadata_message_status_and_trailers,
+    an_error_without_a_message_has_trailers_alone,
+    trailers_that_were_set_before_go_with_any_status,
+    what_is_sent_after_the_status_fails,
+    whoever_waits_for_the_end_is_woken_by_a_cancel,
+    whoever_waits_for_the_end_is_woken_by_the_status,
+    a_broken_message_ends_the_call_for_both_ends,
+    polled_and_started_operations_keep_one_order,
+}
+
+/// Longer than a client's window lets it be sent.
+const LONG: usize = 100_000;
+
+fn metadata(value: &str) -> Metadata {
+    let mut metadata = Metadata::new();
+    metadata.insert("key", value).unwrap();
+    metadata
+}
+
+fn reply(status: Status) -> Reply {
+    Reply::from(status)
+}
+
+/// The handler's next message.
+fn read<P: Peer>(rpc: &mut Rpc<P>, waker: &CountingWaker) -> Poll<Result<Option<Bytes>, Status>> {
+    let result = rpc.handled().poll_message(&mut Context::from_waker(&waker.waker()));
+    rpc.settle();
+    result
+}
+
+/// The handler begins to send a message, or goes on with one.
+fn write<P: Peer>(
+    rpc: &mut Rpc<P>,
+    message: &mut Option<Bytes>,
+    waker: &CountingWaker,
+) -> Poll<Result<(), Status>> {
+    let result = rpc.handled().poll_send_message(message, &mut Context::from_waker(&waker.waker()));
+    rpc.settle();
+    result
+}
+
+/// The handler sends a message, for which there is room.
+fn send<P: Peer>(rpc: &mut Rpc<P>, message: &'static str) {
+    let result =
+        write(rpc, &mut Some(Bytes::from_static(message.as_bytes())), &CountingWaker::new());
+    assert!(matches!(result, Poll::Ready(Ok(()))), "{result:?}");
+}
+
+fn is_over<P: Peer>(rpc: &mut Rpc<P>, waker: &CountingWaker) -> bool {
+    let result = rpc.handled().poll_over(&mut Context::from_waker(&waker.waker()));
+    rpc.settle();
+    result.is_ready()
+}
+
+fn code<T>(result: Poll<Result<T, Status>>) -> Option<Code> {
+    match result {
+        Poll::Ready(Err(status)) => Some(status.code()),
+        Poll::Ready(Ok(_)) | Poll::Pending => None,
+    }
+}
+
+fn messages_come_one_by_one_and_then_their_end<P: Peer>() {
+    let (mut rpc, waker) = (Rpc::<P>::new(), CountingWaker::new());
+    rpc.send("a");
+    rpc.send("b");
+    rpc.half_close();
+    for expected in [Some("a"), Some("b"), None, None] {
+        let Poll::Ready(Ok(message)) = read(&mut rpc, &waker) else { panic!("{expected:?}") };
+        assert_eq!(message.as_deref(), expected.map(str::as_bytes));
+    }
+}
+
+fn a_reader_is_woken_when_a_message_has_come<P: Peer>() {
+    let (mut rpc, waker) = (Rpc::<P>::new(), CountingWaker::new());
+    assert!(read(&mut rpc, &waker).is_pending());
+    assert_eq!(waker.count(), 0);
+    rpc.send("a");
+    assert!(waker.count() > 0);
+    assert!(matches!(read(&mut rpc, &waker), Poll::Ready(Ok(Some(message))) if message == "a"));
+}
+
+fn the_first_message_brings_initial_metadata<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    send(&mut rpc, "a");
+    assert_eq!(rpc.receive(), "a");
+    assert!(rpc.client.initial_metadata().is_some_and(|it| it.is_empty()));
+}
+
+fn initial_metadata_may_go_first_and_once<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    rpc.handled().send_initial_metadata(metadata("early")).unwrap();
+    assert_eq!(rpc.try_receive(), Poll::Pending);
+    assert_eq!(rpc.client.initial_metadata().unwrap().get("key"), Some("early"));
+    let again = rpc.handled().send_initial_metadata(metadata("late")).unwrap_err();
+    assert_eq!(again.code(), Code::Internal);
+    // A reply's own are too late as well, and that is no error.
+    rpc.handled().finish(Reply { initial_metadata: metadata("late"), ..reply(Status::ok()) });
+    rpc.settle();
+    assert!(rpc.end().status().is_ok());
+}
+
+fn a_writer_waits_for_the_clients_window_and_is_woken<P: Peer>() {
+    let (mut rpc, waker) = (Rpc::<P>::new(), CountingWaker::new());
+    let mut message = Some(Bytes::from(vec![7; LONG]));
+    let mut next = Some(Bytes::from_static(b"next"));
+    // What fills the window of one transport is let through whole by the other.
+    while write(&mut rpc, &mut message, &waker).is_ready() {
+        message = Some(Bytes::from(vec![7; LONG]));
+    }
+    assert!(message.is_none(), "it has been taken, and is on its way");
+    assert!(write(&mut rpc, &mut next, &waker).is_pending());
+    assert!(next.is_some(), "it waits for the one before");
+    let before = waker.count();
+    while write(&mut rpc, &mut next, &waker).is_pending() {
+        assert_eq!(rpc.receive().len(), LONG);
+    }
+    assert!(waker.count() > before);
+    loop {
+        match rpc.receive() {
+            message if message == "next" => break,
+            message => assert_eq!(message.len(), LONG),
+        }
+    }
+}
+
+fn a_message_whose_writer_gave_up_goes_before_the_status<P: Peer>() {
+    let (mut rpc, waker) = (Rpc::<P>::new(), CountingWaker::new());
+    let mut sent = 0;
+    while {
+        sent += 1;
+        write(&mut rpc, &mut Some(Bytes::from(vec![7; LONG])), &waker).is_ready()
+    } {}
+    // The writer's future is dropped here.
+    rpc.handled().finish(reply(Status::aborted("and then")));
+    rpc.settle();
+    for _ in 0..sent {
+        assert_eq!(rpc.receive().len(), LONG);
+    }
+    assert_eq!(rpc.end().status().message(), "and then");
+}
+
+fn a_reply_is_initial_metadata_message_status_and_trailers<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    rpc.handled().finish(Reply {
+        initial_metadata: metadata("first"),
+        message: Some(Bytes::from_static(b"message")),
+        status: Status::ok().with_metadata(metadata("last")),
+    });
+    rpc.settle();
+    assert_eq!(rpc.receive(), "message");
+    assert_eq!(rpc.client.initial_metadata().unwrap().get("key"), Some("first"));
+    let status = rpc.end().status();
+    assert!(status.is_ok());
+    assert_eq!(status.metadata().unwrap().get("key"), Some("last"));
+}
+
+fn an_error_without_a_message_has_trailers_alone<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    rpc.handled().finish(reply(Status::not_found("no").with_metadata(metadata("last"))));
+    rpc.settle();
+    let status = rpc.end().status();
+    assert_eq!((status.code(), status.message()), (Code::NotFound, "no"));
+    assert_eq!(status.metadata().unwrap().get("key"), Some("last"));
+    assert!(rpc.client.initial_metadata().is_none());
+}
+
+fn trailers_that_were_set_before_go_with_any_status<P: Peer>() {
+    for status in [Status::ok(), Status::internal("no")] {
+        let mut rpc = Rpc::<P>::new();
+        rpc.handled().set_trailers(metadata("replaced"));
+        rpc.handled().set_trailers(metadata("set"));
+        let mut own = Metadata::new();
+        own.insert("own", "too").unwrap();
+        rpc.handled().finish(reply(status.clone().with_metadata(own)));
+        rpc.settle();
+        let end = rpc.end().status();
+        assert_eq!(end.code(), status.code());
+        let trailers = end.metadata().unwrap();
+        assert_eq!((trailers.get("key"), trailers.get("own")), (Some("set"), Some("too")));
+    }
+}
+
+fn what_is_sent_after_the_status_fails<P: Peer>() {
+    let (mut rpc, waker) = (Rpc::<P>::new(), CountingWaker::new());
+    rpc.handled().finish(reply(Status::ok()));
+    let late = write(&mut rpc, &mut Some(Bytes::from_static(b"late")), &waker);
+    assert_eq!(code(late), Some(Code::Cancelled));
+    assert_eq!(code(read(&mut rpc, &waker)), Some(Code::Cancelled));
+    assert!(rpc.handled().send_initial_metadata(Metadata::new()).is_err());
+    rpc.handled().finish(reply(Status::internal("a second")));
+    assert!(rpc.end().status().is_ok());
+    assert!(!rpc.handled().is_cancelled());
+}
+
+fn whoever_waits_for_the_end_is_woken_by_a_cancel<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    let [reader, writer, watcher, other] = [(); 4].map(|()| CountingWaker::new());
+    assert!(!is_over(&mut rpc, &watcher) && !is_over(&mut rpc, &other));
+    assert!(!is_over(&mut rpc, &watcher), "asking again registers no second waker");
+    assert!(read(&mut rpc, &reader).is_pending());
+    let mut message = Some(Bytes::from(vec![7; LONG]));
+    while write(&mut rpc, &mut message, &writer).is_ready() {
+        message = Some(Bytes::from(vec![7; LONG]));
+    }
+    rpc.client.cancel();
+    rpc.settle();
+    assert!(reader.count() > 0 && writer.count() > 0);
+    assert_eq!((watcher.count(), other.count()), (1, 1));
+    assert!(is_over(&mut rpc, &watcher) && rpc.handled().is_cancelled());
+    assert_eq!(code(read(&mut rpc, &reader)), Some(Code::Cancelled));
+    assert_eq!(code(write(&mut rpc, &mut message, &writer)), Some(Code::Cancelled));
+}
+
+fn whoever_waits_for_the_end_is_woken_by_the_status<P: Peer>() {
+    let (mut rpc, watcher) = (Rpc::<P>::new(), CountingWaker::new());
+    assert!(!is_over(&mut rpc, &watcher));
+    rpc.handled().finish(reply(Status::ok()));
+    assert_eq!(watcher.count(), 1);
+    assert!(is_over(&mut rpc, &watcher) && !rpc.handled().is_cancelled());
+}
+
+fn a_broken_message_ends_the_call_for_both_ends<P: Peer>() {
+    let options = Options { max_message_size: 10, ..Options::default() };
+    let (mut rpc, waker) = (Rpc::<P>::with(options), CountingWaker::new());
+    let _ = rpc.begin_send(vec![7; 11]);
+    assert_eq!(code(read(&mut rpc, &waker)), Some(Code::ResourceExhausted));
+    assert_eq!(code(read(&mut rpc, &waker)), Some(Code::ResourceExhausted), "and it stays so");
+    assert!(rpc.handled().is_cancelled());
+    match rpc.end() {
+        End::Status(status) => assert_eq!(status.code(), Code::ResourceExhausted),
+        End::Broken => panic!("the client does not get the status"),
+    }
+}
+
+fn polled_and_started_operations_keep_one_order<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    send(&mut rpc, "polled");
+    rpc.start(Batch::new().send_message("started"), 1);
+    assert!(rpc.event().is_ok());
+    send(&mut rpc, "polled again");
+    rpc.handled().finish(reply(Status::ok()));
+    rpc.settle();
+    assert_eq!(
+        [rpc.receive(), rpc.receive(), rpc.receive()],
+        ["polled", "started", "polled again"]
+    );
+    assert!(rpc.end().status().is_ok());
+}
