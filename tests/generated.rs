@@ -48,6 +48,10 @@ fn generate(root: &Path, folder: &Path) {
         })
         .compile_protos(files)
         .unwrap_or_else(|error| panic!("{error}"));
+    // The older reflection has the messages of the newer; its description is with the others.
+    for extension in ["rs", "bin"] {
+        fs::remove_file(folder.join(format!("grpc.reflection.v1alpha.{extension}"))).unwrap();
+    }
 }
 
 /// What is generated in a folder.

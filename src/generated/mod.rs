@@ -24,7 +24,3 @@ pub(crate) mod health {
 pub(crate) mod reflection_v1 {
     include!("grpc.reflection.v1.rs");
 }
-
-pub(crate) mod reflection_v1alpha {
-    include!("grpc.reflection.v1alpha.rs");
-}
