@@ -79,6 +79,15 @@ fn grpcurl_is_greeted_over_a_unix_socket() {
 }
 
 #[test]
+fn grpcurl_is_greeted_by_a_server_that_watches_its_connections() {
+    let grpcurl = Grpcurl::new(peer!(Grpcurl), "helloworld.proto");
+    let server = Server::start("keepalive", &[]);
+    let reply = grpcurl.data(r#"{"name": "world"}"#).call(server.address(), SAY_HELLO);
+    assert!(reply.ok().contains(r#""message": "Hello world""#), "{}", reply.ok());
+    server.stop();
+}
+
+#[test]
 fn a_method_that_is_not_served_is_unimplemented_to_grpcurl() {
     let grpcurl = peer!(Grpcurl);
     let server = greeter();

@@ -13,8 +13,8 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Something that can be run. Implementors: the listener, the transports, the call, the alarm and
-/// the callback queue.
+/// Something that can be run. Implementors: the listener, the transports and their timers, the call,
+/// the alarm and the callback queue.
 ///
 /// `run` is called with no lock held. Scheduling twice before a run may run it once or twice;
 /// each implementor says what makes that right for it.

@@ -6,7 +6,7 @@ use super::run_queue::RunQueue;
 use super::{Inner, Server};
 use crate::codec::{Codec, Raw};
 use crate::error::{Error, Result};
-use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, TcpListener};
+use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, Listening, TcpListener};
 use crate::service::{
     self, Attachment, Chain, Interceptor, MethodDescriptor, Service, Streaming, Writer,
 };
@@ -40,7 +40,7 @@ pub struct Builder {
     fallback: Option<Service>,
     interceptors: Chain,
     stats: StatsList,
-    config: Config,
+    pub(super) config: Config,
     reuse_port: bool,
     max_waiting_calls: usize,
 }
@@ -190,14 +190,14 @@ impl Builder {
     /// How long a new connection may take to begin with HTTP/2: its preface and its SETTINGS.
     /// Default 120 seconds.
     pub fn handshake_timeout(&mut self, timeout: Duration) -> &mut Self {
-        self.config.handshake_timeout = timeout;
+        self.config.timeouts.handshake = timeout;
         self
     }
 
     /// How long a client may take to answer the PING of a graceful shutdown. Default 20 seconds.
     /// After that, new calls are refused, and the connection is closed with its last call.
     pub fn goaway_timeout(&mut self, timeout: Duration) -> &mut Self {
-        self.config.goaway_timeout = timeout;
+        self.config.timeouts.goaway = timeout;
         self
     }
 
@@ -242,15 +242,14 @@ impl Builder {
             attachments,
             connections: Connections::default(),
         });
+        let options = Listening {
+            reuse_port: self.reuse_port,
+            user_timeout: self.config.timeouts.user_timeout(),
+        };
         let mut listeners = Vec::new();
         for text in &self.addresses {
             for address in ListenAddress::resolve(text)? {
-                listeners.push(TcpListener::bind(
-                    &iomgr,
-                    &address,
-                    self.reuse_port,
-                    inner.clone(),
-                )?);
+                listeners.push(TcpListener::bind(&iomgr, &address, options, inner.clone())?);
             }
         }
         let addresses: Vec<_> = listeners.iter().map(|it| it.address().clone()).collect();

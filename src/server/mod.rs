@@ -5,6 +5,7 @@
 
 mod builder;
 mod connections;
+mod lifetimes;
 mod methods;
 mod run_queue;
 mod task;

@@ -5,7 +5,7 @@ use super::rpc::{End, Options, Peer, TestServer};
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::transport::Transport as _;
-use crate::transport::h2::{Config, ServerTransport};
+use crate::transport::h2::{Config, Io, ServerTransport, Traffic};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
@@ -15,19 +15,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-// The transport's own, which nothing outside of it sees; and no other file may name the traits.
-#[expect(clippy::duplicate_mod, reason = "the adaptor is private to the transport")]
-#[path = "../../transport/h2/io.rs"]
-mod io;
-
-use io::{Io, TurnBytes};
-
 const PREFIX_LEN: usize = 5;
 
 pub(super) struct H2Peer {
     transport: Arc<ServerTransport>,
     wire: Wire,
-    turn_bytes: TurnBytes,
+    traffic: Arc<Traffic>,
     /// `None` once it is closed.
     connection: Option<Connection<Io, Bytes>>,
     requests: SendRequest<Bytes>,
@@ -145,10 +138,8 @@ impl Peer for H2Peer {
         let transport =
             ServerTransport::new(Box::new(server_end), 7, config, server.clone(), iomgr);
         transport.start();
-        let turn_bytes = TurnBytes::default();
-        turn_bytes.refill();
-        let endpoint = Box::new(client_end);
-        let io = Io { endpoint, turn_bytes: turn_bytes.clone(), greeting: None };
+        let (io, traffic) = Io::client(Box::new(client_end));
+        traffic.begin_turn();
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window).initial_connection_window_size(1 << 24);
         let handshake = pin!(builder.handshake(io));
@@ -157,11 +148,11 @@ impl Peer for H2Peer {
         };
         let piece = options.piece;
         let connection = Some(connection);
-        Self { transport, wire, turn_bytes, connection, requests, piece, call: None }
+        Self { transport, wire, traffic, connection, requests, piece, call: None }
     }
 
     fn work(&mut self) {
-        self.turn_bytes.refill();
+        self.traffic.begin_turn();
         if let Some(connection) = &mut self.connection
             && Pin::new(connection).poll(&mut context()).is_ready()
         {

@@ -15,6 +15,7 @@ mod tcp_listener;
 
 pub use address::ListenAddress;
 pub(crate) use manager::Iomgr;
+pub(crate) use sys::Listening;
 pub(crate) use tcp_listener::{AcceptHandler, TcpListener};
 pub(crate) use turnstile::Pollset;
 

@@ -67,10 +67,10 @@ impl TcpListener {
     pub(crate) fn bind(
         iomgr: &Arc<Iomgr>,
         address: &ListenAddress,
-        reuse_port: bool,
+        options: Listening,
         handler: Arc<dyn AcceptHandler>,
     ) -> io::Result<Arc<Self>> {
-        let (socket, address) = address.listen(Listening { reuse_port }).map_err(|error| {
+        let (socket, address) = address.listen(options).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
         })?;
         Ok(Arc::new(Self {
@@ -249,7 +249,9 @@ mod tests {
             let (accepted, any_port) =
                 (Arc::new(Counts::default()), "127.0.0.1:0".parse().unwrap());
             let address = ListenAddress::Tcp(any_port);
-            let listener = TcpListener::bind(&iomgr(), &address, false, accepted.clone()).unwrap();
+            let listener =
+                TcpListener::bind(&iomgr(), &address, Default::default(), accepted.clone())
+                    .unwrap();
             let ListenAddress::Tcp(address) = *listener.address() else { panic!("it is TCP") };
             let _client = TcpStream::connect(address).unwrap();
             let context = ExecCtx::enter();

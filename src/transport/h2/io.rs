@@ -1,45 +1,83 @@
 //! The one file that names tokio's I/O traits, which h2 is generic over. Nothing of tokio runs.
 
+use super::frames::PREFACE;
+use super::traffic::{Inward, Outward, Traffic};
 use crate::iomgr::Endpoint;
-use crate::sync::{AtomicUsize, Ordering::Relaxed};
-use crate::transport::h2::greeting::Greeting;
+use bytes::{Buf as _, Bytes};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How many bytes h2 gets in one turn of a connection, so that a busy one neither keeps a thread
-/// from all others nor piles up DATA frames in h2 that the calls have not taken.
-pub(super) const BYTES_PER_TURN: usize = 256 * 1024;
-
-/// What is left of a turn's bytes. Only the thread that has the turn uses it; h2 owns the other
-/// end and does not lend it.
-#[derive(Clone, Default)]
-pub(super) struct TurnBytes(Arc<AtomicUsize>);
-
-impl TurnBytes {
-    /// Starts a turn.
-    pub(super) fn refill(&self) {
-        self.0.store(BYTES_PER_TURN, Relaxed);
-    }
-
-    /// Whether reading stopped because of the turn's bound, with nothing armed.
-    pub(super) fn are_used_up(&self) -> bool {
-        self.0.load(Relaxed) == 0
-    }
-
-    fn use_up(&self, count: usize) {
-        self.0.store(self.0.load(Relaxed).saturating_sub(count), Relaxed);
-    }
+/// An endpoint as h2 wants it.
+pub(crate) struct Io {
+    endpoint: Box<dyn Endpoint>,
+    traffic: Arc<Traffic>,
+    inward: Inward,
+    outward: Outward,
+    /// What is left of a frame that is not h2's.
+    own: Bytes,
 }
 
-/// An endpoint as h2 wants it.
-pub(super) struct Io {
-    pub(super) endpoint: Box<dyn Endpoint>,
-    pub(super) turn_bytes: TurnBytes,
-    /// What a server waits for; `None` once it has come.
-    pub(super) greeting: Option<Greeting>,
+impl Io {
+    /// A server's end; its peer begins with the preface.
+    pub(super) fn server(endpoint: Box<dyn Endpoint>) -> (Self, Arc<Traffic>) {
+        Self::new(endpoint, PREFACE, 0)
+    }
+
+    /// A client's end.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(crate) fn client(endpoint: Box<dyn Endpoint>) -> (Self, Arc<Traffic>) {
+        Self::new(endpoint, 0, PREFACE)
+    }
+
+    fn new(endpoint: Box<dyn Endpoint>, inward: usize, outward: usize) -> (Self, Arc<Traffic>) {
+        let traffic = Arc::<Traffic>::default();
+        let io = Self {
+            endpoint,
+            inward: Inward::new(traffic.clone(), inward),
+            outward: Outward::new(traffic.clone(), outward),
+            traffic: traffic.clone(),
+            own: Bytes::new(),
+        };
+        (io, traffic)
+    }
+
+    fn write(
+        &mut self,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.has_own_frame() {
+            ready!(self.write_own_frame(context))?;
+        }
+        let written = ready!(self.endpoint.poll_write(context, buffers))?;
+        let mut left = written;
+        for buffer in buffers {
+            let part = &buffer[..buffer.len().min(left)];
+            self.outward.pass(part);
+            left -= part.len();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn has_own_frame(&self) -> bool {
+        self.traffic.complains() || !self.own.is_empty()
+    }
+
+    /// Writes what h2 cannot, between two frames of h2's.
+    #[cold]
+    fn write_own_frame(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(complaint) = self.outward.take_complaint() {
+            self.own = complaint;
+        }
+        while !self.own.is_empty() {
+            let written = ready!(self.endpoint.poll_write(context, &[IoSlice::new(&self.own)]))?;
+            self.own.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl AsyncRead for Io {
@@ -48,18 +86,15 @@ impl AsyncRead for Io {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.turn_bytes.are_used_up() {
+        if self.traffic.is_turn_used_up() {
             return Poll::Pending;
         }
         let this = &mut *self;
         let bytes = ready!(this.endpoint.poll_fill(context))?;
         let count = bytes.len().min(into.remaining());
         into.put_slice(&bytes[..count]);
-        if this.greeting.as_mut().is_some_and(|greeting| greeting.push(&bytes[..count])) {
-            this.greeting = None;
-        }
+        this.inward.pass(&bytes[..count]);
         this.endpoint.consume(count);
-        this.turn_bytes.use_up(count);
         Poll::Ready(Ok(()))
     }
 }
@@ -70,7 +105,7 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.endpoint.poll_write(context, &[IoSlice::new(bytes)])
+        self.write(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -78,7 +113,7 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.endpoint.poll_write(context, buffers)
+        self.write(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -86,6 +121,9 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_own_frame() {
+            ready!(self.write_own_frame(context))?;
+        }
         self.endpoint.poll_flush(context)
     }
 

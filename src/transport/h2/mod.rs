@@ -3,16 +3,29 @@
 //! h2 has locks of its own and wakes wakers while it holds them. So a waker that h2 is given only
 //! enqueues: it takes no lock of ours, never calls h2, and completes nothing.
 
-mod framing;
-pub(crate) mod greeting;
+mod server;
+
+mod clock;
+mod config;
+mod phase;
+mod strikes;
+
+mod frames;
 mod io;
+mod traffic;
+
+mod framing;
 mod payload;
 mod request;
-mod server;
 mod stream;
 mod timeout;
 
-pub(crate) use server::{Config, ServerTransport};
+pub(crate) use config::Config;
+#[cfg(all(test, not(turnstile_loom)))]
+pub(crate) use io::Io;
+pub(crate) use server::ServerTransport;
+#[cfg(all(test, not(turnstile_loom)))]
+pub(crate) use traffic::Traffic;
 
 use crate::status::{Code, Status};
 use h2::Reason;

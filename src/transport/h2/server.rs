@@ -1,97 +1,35 @@
 //! The server's end of an HTTP/2 connection.
 
-use super::greeting::{Greeted, Greeting};
-use super::io::{BYTES_PER_TURN, Io, TurnBytes};
+use super::clock::{Activity, Clock, Due};
+use super::config::Config;
+use super::io::Io;
 use super::payload::Payload;
+use super::phase::{Phase, Pinger};
 use super::request::read_head;
 use super::stream::H2Stream;
+use super::strikes::Strikes;
+use super::traffic::Traffic;
 use crate::iomgr::{Endpoint, Iomgr, PeerAddress, Run, Scheduled, TimerId, Turn};
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicU8, Mutex, Ordering};
 use crate::transport::{Acceptor, Transport};
 use h2::Reason;
-use h2::server::{Builder, Connection, Handshake, SendResponse};
+use h2::server::SendResponse;
 use http::Request;
+use std::hash::{BuildHasher as _, RandomState};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
-
-/// What a server's connections have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct Config {
-    /// How many bytes a client may send on one stream before the application takes messages.
-    pub(crate) stream_window: u32,
-    /// The same for all streams of a connection together. h2 gives window back to both at once,
-    /// so it must be much larger than one stream's, or a few unread streams would stop the others.
-    pub(crate) connection_window: u32,
-    pub(crate) max_concurrent_streams: Option<u32>,
-    pub(crate) max_frame_size: u32,
-    /// The limit of a request's metadata that is answered with RESOURCE_EXHAUSTED.
-    pub(crate) max_metadata_size: usize,
-    /// The limit of a received message, in bytes.
-    pub(crate) max_message_size: usize,
-    /// How long a client has for its connection preface and its SETTINGS.
-    pub(crate) handshake_timeout: Duration,
-    /// How long the client has to answer the PING of a graceful shutdown.
-    pub(crate) goaway_timeout: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            stream_window: 1024 * 1024,
-            connection_window: 16 * 1024 * 1024,
-            max_concurrent_streams: None,
-            max_frame_size: 16 * 1024,
-            max_metadata_size: 16 * 1024,
-            max_message_size: 4 * 1024 * 1024,
-            handshake_timeout: Duration::from_secs(120),
-            goaway_timeout: Duration::from_secs(20),
-        }
-    }
-}
-
-/// h2's own limit of a header block, beyond which it answers with HTTP 431 by itself. Between the
-/// two, the answer can be gRPC's.
-const MAX_HEADER_BLOCK: u32 = 64 * 1024;
-
-/// What h2 may be charged for small DATA frames that are waiting in it (h2 >= 0.4.16 charges 256
-/// minus the length for each, and kills the connection beyond the budget). They wait for one turn
-/// at most, and the smallest that is not empty has 10 bytes with its header.
-const DATA_FRAME_BUDGET: usize = 2 * 256 * (BYTES_PER_TURN / 10);
+use std::time::Instant;
 
 /// How often a run drives a connection that other threads keep notifying.
 const DRIVES_PER_RUN: usize = 4;
 
-/// How many streams a client may reset before they are accepted, beyond which h2 ends the
-/// connection (CVE-2023-44487, "rapid reset"). h2 reads all that a turn brings before it gives the
-/// first stream, so its default of 20 would punish a client that cancels a few calls at once.
-const MAX_RESET_BEFORE_ACCEPT: usize = 1000;
-
-/// How long the last GOAWAY of a connection may take to leave.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How much h2 keeps of a stream's messages that the client has no window for.
-const SEND_BUFFER: usize = 256 * 1024;
-
-impl Config {
-    fn builder(&self) -> Builder {
-        let mut builder = Builder::new();
-        builder
-            .initial_window_size(self.stream_window)
-            .initial_connection_window_size(self.connection_window)
-            .max_frame_size(self.max_frame_size)
-            .max_header_list_size(MAX_HEADER_BLOCK)
-            .max_send_buffer_size(SEND_BUFFER)
-            .max_pending_accept_reset_streams(MAX_RESET_BEFORE_ACCEPT)
-            .data_frame_budget(DATA_FRAME_BUDGET);
-        if let Some(max) = self.max_concurrent_streams {
-            builder.max_concurrent_streams(max);
-        }
-        builder
-    }
-}
+/// What other threads ask of a connection, as bits.
+const GO_AWAY: u8 = 1;
+const ABORT: u8 = 2;
+/// The timer has fired.
+const LOOK_AT_CLOCK: u8 = 4;
 
 /// A connection that a client has opened.
 ///
@@ -105,42 +43,28 @@ pub(crate) struct ServerTransport {
     iomgr: Arc<Iomgr>,
     scheduled: Scheduled,
     turn: Turn,
-    turn_bytes: TurnBytes,
-    greeted: Greeted,
+    traffic: Arc<Traffic>,
     /// Locked by the thread that has the turn, for as long as it has it.
     driver: Mutex<Driver>,
-    /// Asked for by any thread; seen in the next turn.
-    wants_go_away: AtomicBool,
-    wants_abort: AtomicBool,
+    /// Set by any thread; seen in the next turn.
+    asked: AtomicU8,
 }
 
 struct Driver {
     phase: Phase,
-    /// The handshake's deadline, which ends with the client's SETTINGS, or the shutdown's.
+    clock: Clock,
+    /// The clock's next deadline.
     timer: Option<(TimerId, Instant)>,
-}
-
-enum Phase {
-    Handshake(Handshake<Io, Payload>),
-    Open(Connection<Io, Payload>),
-    /// The first GOAWAY is out; the PING behind it may or may not be answered.
-    Draining(Connection<Io, Payload>),
-    /// The client has not answered the PING in time: what is new is refused, and the connection
-    /// ends with its last stream.
-    Overdue(Connection<Io, Payload>),
-    /// The last GOAWAY is on its way.
-    Aborting(Connection<Io, Payload>),
-    Closed,
+    strikes: Strikes,
+    pinger: Pinger,
+    /// How many calls there have been.
+    calls: u64,
 }
 
 impl Driver {
-    /// The handshake's deadline is the only one of an open connection.
-    fn awaits_settings(&self) -> bool {
-        matches!(self.phase, Phase::Open(_)) && self.timer.is_some()
-    }
-
-    fn is_overdue(&self) -> bool {
-        matches!(self.phase, Phase::Overdue(_))
+    fn activity(&mut self, traffic: &Traffic) -> Activity {
+        let idle_after = (!self.phase.has_streams()).then_some(self.calls);
+        Activity { received: traffic.received(), idle_after }
     }
 }
 
@@ -162,10 +86,15 @@ impl ServerTransport {
         iomgr: Arc<Iomgr>,
     ) -> Arc<Self> {
         let peer = Arc::new(endpoint.peer().clone());
-        let (turn_bytes, greeted) = (TurnBytes::default(), Greeted::default());
-        let greeting = Some(Greeting::new(greeted.clone()));
-        let io = Io { endpoint, turn_bytes: turn_bytes.clone(), greeting };
-        let handshake = config.builder().handshake(io);
+        let (io, traffic) = Io::server(endpoint);
+        let driver = Driver {
+            phase: Phase::Handshake(config.builder().handshake(io)),
+            clock: Clock::new(config.timeouts),
+            timer: None,
+            strikes: Strikes::default(),
+            pinger: Pinger::default(),
+            calls: 0,
+        };
         Arc::new(Self {
             id,
             peer,
@@ -174,11 +103,9 @@ impl ServerTransport {
             iomgr,
             scheduled: Scheduled::default(),
             turn: Turn::new(),
-            turn_bytes,
-            greeted,
-            driver: Mutex::new(Driver { phase: Phase::Handshake(handshake), timer: None }),
-            wants_go_away: AtomicBool::new(false),
-            wants_abort: AtomicBool::new(false),
+            traffic,
+            driver: Mutex::new(driver),
+            asked: AtomicU8::new(0),
         })
     }
 
@@ -187,16 +114,29 @@ impl ServerTransport {
         let driver = &mut *self.driver.lock();
         // A shutdown may have been faster.
         if matches!(driver.phase, Phase::Handshake(_)) {
-            self.set_timer(driver, self.config.handshake_timeout);
+            driver.clock.on_connected(Instant::now());
+            self.set_timer(driver);
         }
         self.wake_by_ref();
     }
 
-    fn set_timer(self: &Arc<Self>, driver: &mut Driver, after: Duration) {
+    fn ask(self: &Arc<Self>, what: u8) {
+        self.asked.fetch_or(what, Ordering::Release);
+        self.wake_by_ref();
+    }
+
+    /// Sets the timer to the clock's next deadline. Called when that may have changed, which no
+    /// call on the connection does.
+    fn set_timer(self: &Arc<Self>, driver: &mut Driver) {
+        let next = driver.clock.next_deadline();
+        if driver.timer.map(|(_, deadline)| deadline) == next {
+            return;
+        }
         self.clear_timer(driver);
-        let Some(deadline) = Instant::now().checked_add(after) else { return };
-        let timer = self.iomgr.timer_init(deadline, self.clone());
-        driver.timer = Some((timer, deadline));
+        if let Some(deadline) = next {
+            let timer = self.iomgr.timer_init(deadline, Arc::new(Alarm(self.clone())));
+            driver.timer = Some((timer, deadline));
+        }
     }
 
     fn clear_timer(&self, driver: &mut Driver) {
@@ -210,16 +150,23 @@ impl ServerTransport {
         let waker = Waker::from(self.clone());
         let mut context = Context::from_waker(&waker);
         let driver = &mut *self.driver.lock();
-        self.turn_bytes.refill();
+        self.traffic.begin_turn();
         self.obey(driver);
-        self.watch_deadline(driver);
-        let progress = match self.poll_handshake(driver, &mut context) {
+        let mut progress = match self.poll_handshake(driver, &mut context) {
             Poll::Pending => Progress::Idle,
             Poll::Ready(false) => Progress::Closed,
             Poll::Ready(true) => self.serve(driver, &mut context),
         };
-        if driver.awaits_settings() && self.greeted.has_come() {
-            self.clear_timer(driver);
+        if driver.clock.awaits_greeting() && self.traffic.is_greeted() {
+            let activity = driver.activity(&self.traffic);
+            driver.clock.on_greeted(Instant::now(), activity, random_fraction());
+            self.set_timer(driver);
+        }
+        if self.is_pinged_too_often(driver) {
+            tracing::debug!(peer = %self.peer, "the client sends too many PINGs; it has to go");
+            self.traffic.complain_of_pings();
+            self.abort_now(driver, Reason::ENHANCE_YOUR_CALM);
+            progress = self.serve(driver, &mut context);
         }
         if matches!(progress, Progress::Closed) {
             self.clear_timer(driver);
@@ -228,69 +175,64 @@ impl ServerTransport {
         progress
     }
 
-    /// Does what other threads have asked for.
+    /// Does what other threads and the timer have asked for.
     fn obey(self: &Arc<Self>, driver: &mut Driver) {
-        if self.wants_abort.swap(false, Ordering::AcqRel) {
-            self.abort_now(driver);
+        // Whoever asks wakes after that, so what is missed here is seen in another turn.
+        if self.asked.load(Ordering::Relaxed) == 0 {
+            return;
         }
-        if self.wants_go_away.swap(false, Ordering::AcqRel) {
-            driver.phase = match mem::replace(&mut driver.phase, Phase::Closed) {
-                Phase::Open(mut connection) => {
-                    connection.graceful_shutdown();
-                    self.set_timer(driver, self.config.goaway_timeout);
-                    Phase::Draining(connection)
-                }
-                // No call can be on it.
-                Phase::Handshake(_) => Phase::Closed,
-                other => other,
-            };
+        let asked = self.asked.swap(0, Ordering::Acquire);
+        if asked & ABORT != 0 {
+            self.abort_now(driver, Reason::NO_ERROR);
+        }
+        if asked & GO_AWAY != 0 {
+            self.go_away_now(driver);
+        }
+        if asked & LOOK_AT_CLOCK != 0 {
+            self.look_at_clock(driver);
+        }
+    }
+
+    fn go_away_now(self: &Arc<Self>, driver: &mut Driver) {
+        if driver.phase.go_away() {
+            driver.clock.on_go_away(Instant::now());
+            self.set_timer(driver);
         }
     }
 
     /// Ends every stream, and gives the GOAWAY that says so a moment to leave.
-    fn abort_now(self: &Arc<Self>, driver: &mut Driver) {
-        driver.phase = match mem::replace(&mut driver.phase, Phase::Closed) {
-            Phase::Open(mut connection)
-            | Phase::Draining(mut connection)
-            | Phase::Overdue(mut connection) => {
-                connection.abrupt_shutdown(Reason::NO_ERROR);
-                self.set_timer(driver, ABORT_TIMEOUT);
-                Phase::Aborting(connection)
-            }
-            Phase::Handshake(_) => Phase::Closed,
-            other => other,
-        };
+    fn abort_now(self: &Arc<Self>, driver: &mut Driver, reason: Reason) {
+        if driver.phase.abort(reason) {
+            driver.clock.on_abort(Instant::now());
+            self.set_timer(driver);
+        }
     }
 
-    /// Sees to the handshake's and the graceful shutdown's deadlines.
-    fn watch_deadline(&self, driver: &mut Driver) {
-        let is_over = driver.timer.is_some_and(|(_, deadline)| deadline <= Instant::now());
-        if !is_over {
-            return;
+    /// Does what is due.
+    fn look_at_clock(self: &Arc<Self>, driver: &mut Driver) {
+        let now = Instant::now();
+        let activity = driver.activity(&self.traffic);
+        while let Some(due) = driver.clock.on_deadline(now, activity) {
+            tracing::debug!(peer = %self.peer, "{due}");
+            match due {
+                Due::Handshake | Due::Abort | Due::Keepalive => driver.phase = Phase::Closed,
+                Due::GoAway => driver.phase.refuse(),
+                Due::Ping => driver.pinger.ping(&mut driver.phase),
+                Due::Idle | Due::Age => self.go_away_now(driver),
+                Due::Grace => self.abort_now(driver, Reason::NO_ERROR),
+            }
         }
-        driver.timer = None;
-        driver.phase = match mem::replace(&mut driver.phase, Phase::Closed) {
-            Phase::Handshake(_) => {
-                let timeout = self.config.handshake_timeout;
-                tracing::debug!(peer = %self.peer, ?timeout, "no HTTP/2 preface came in time");
-                Phase::Closed
-            }
-            Phase::Open(_) => {
-                let timeout = self.config.handshake_timeout;
-                tracing::debug!(peer = %self.peer, ?timeout, "no HTTP/2 SETTINGS came in time");
-                Phase::Closed
-            }
-            Phase::Aborting(_) => {
-                tracing::debug!(peer = %self.peer, "the client does not take its last GOAWAY");
-                Phase::Closed
-            }
-            Phase::Draining(connection) => {
-                let timeout = self.config.goaway_timeout;
-                tracing::debug!(peer = %self.peer, ?timeout, "the client answers no PING");
-                Phase::Overdue(connection)
-            }
-            other @ (Phase::Overdue(_) | Phase::Closed) => other,
-        };
+        self.set_timer(driver);
+    }
+
+    fn is_pinged_too_often(&self, driver: &mut Driver) -> bool {
+        let pings = self.traffic.take_pings();
+        if pings == 0 {
+            return false;
+        }
+        let (sent, policy) = (self.traffic.take_sent(), &self.config.ping_policy);
+        let Driver { strikes, phase, .. } = driver;
+        strikes.on_pings(pings, sent, policy, || phase.has_streams(), Instant::now)
     }
 
     /// Ready with whether there is a connection to serve.
@@ -314,24 +256,25 @@ impl ServerTransport {
     /// Reads, takes in new streams, and writes, until there is nothing left to do.
     fn serve(self: &Arc<Self>, driver: &mut Driver, context: &mut Context<'_>) -> Progress {
         loop {
-            let (connection, refuses) = match &mut driver.phase {
-                Phase::Open(connection) | Phase::Draining(connection) => (connection, false),
-                Phase::Overdue(connection) | Phase::Aborting(connection) => (connection, true),
-                Phase::Handshake(_) | Phase::Closed => return Progress::Closed,
+            let Some((connection, refuses)) = driver.phase.connection() else {
+                return Progress::Closed;
             };
             match connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((_, mut respond)))) if refuses => {
                     respond.send_reset(Reason::REFUSED_STREAM);
                 }
-                Poll::Ready(Some(Ok((request, respond)))) => self.on_request(request, respond),
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    driver.calls += 1;
+                    self.on_request(request, respond);
+                }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(peer = %self.peer, %error, "a connection failed");
                     return Progress::Closed;
                 }
                 Poll::Ready(None) => return Progress::Closed,
-                Poll::Pending if self.turn_bytes.are_used_up() => return Progress::TurnIsOver,
-                Poll::Pending if !connection.has_streams() && driver.is_overdue() => {
-                    self.abort_now(driver);
+                Poll::Pending if self.traffic.is_turn_used_up() => return Progress::TurnIsOver,
+                Poll::Pending if driver.phase.is_overdue() && !driver.phase.has_streams() => {
+                    self.abort_now(driver, Reason::NO_ERROR);
                 }
                 Poll::Pending => return Progress::Idle,
             }
@@ -395,6 +338,16 @@ impl Run for ServerTransport {
     }
 }
 
+/// What a connection's timer runs. The connection itself is run for many reasons, and would have to
+/// look at the clock each time.
+struct Alarm(Arc<ServerTransport>);
+
+impl Run for Alarm {
+    fn run(self: Arc<Self>) {
+        self.0.ask(LOOK_AT_CLOCK);
+    }
+}
+
 /// Closes a transport whose turn panics.
 struct CloseOnPanic<'a>(&'a ServerTransport);
 
@@ -423,14 +376,18 @@ impl Wake for ServerTransport {
 
 impl Transport for ServerTransport {
     fn go_away(self: Arc<Self>) {
-        self.wants_go_away.store(true, Ordering::Release);
-        self.wake_by_ref();
+        self.ask(GO_AWAY);
     }
 
     fn abort(self: Arc<Self>) {
-        self.wants_abort.store(true, Ordering::Release);
-        self.wake_by_ref();
+        self.ask(ABORT);
     }
+}
+
+/// A number from 0 to 1, by chance: the hash of nothing, under keys that std takes from the system.
+fn random_fraction() -> f64 {
+    let hash = RandomState::new().hash_one(());
+    (hash >> 32) as f64 / f64::from(u32::MAX)
 }
 
 #[cfg(all(test, not(turnstile_loom)))]

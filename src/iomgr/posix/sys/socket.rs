@@ -7,6 +7,7 @@ use super::{check, check_len};
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 use std::{mem, ptr};
 
 /// How long the kernel's queue of connections that wait for accept is. The kernel caps it at
@@ -27,6 +28,10 @@ pub(crate) struct Accepted {
 pub(crate) struct Listening {
     /// SO_REUSEPORT: several sockets may listen on the same port.
     pub(crate) reuse_port: bool,
+    /// TCP_USER_TIMEOUT of the connections that are accepted: how long what is sent may wait for
+    /// its acknowledgement, before the kernel ends the connection. `None` leaves that to the
+    /// kernel's retransmissions.
+    pub(crate) user_timeout: Option<Duration>,
 }
 
 impl Listening {
@@ -46,6 +51,11 @@ impl Listening {
             // `[::]` means every address of the machine, as in gRPC's other languages, whatever
             // net.ipv6.bindv6only says.
             set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
+        }
+        if let Some(timeout) = self.user_timeout {
+            // The kernel makes accepted sockets as copies of this one, with this option.
+            let millis = libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX);
+            set_option(&socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, millis.max(1))?;
         }
         bind(&socket, address)?;
         // SAFETY: the call takes no pointer, and the fd is open.
@@ -188,6 +198,32 @@ pub(crate) fn set_nodelay(socket: &OwnedFd) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
 }
 
+/// Reads an option over `value`.
+///
+/// # Safety
+/// What the kernel writes for this option, or a part of it, must make a valid `T`.
+#[cfg(all(test, not(turnstile_loom)))]
+unsafe fn option<T>(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    mut value: T,
+) -> io::Result<T> {
+    let mut length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `value`, which lives through the call; what is
+    // written there is a `T`, as the caller promises.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            ptr::from_mut(&mut value).cast(),
+            &mut length,
+        )
+    })?;
+    Ok(value)
+}
+
 /// Tells the peer that no more bytes come: shutdown(2) with SHUT_WR.
 pub(crate) fn shutdown_write(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the call takes no pointer.
@@ -198,4 +234,42 @@ pub(crate) fn shutdown_write(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub(crate) fn current_cpu() -> usize {
     // SAFETY: the call takes no pointer.
     usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests {
+    use super::{Accepted, Listening, accept, option};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    /// A connection that a listener with these options has accepted.
+    fn accepted(options: Listening) -> Accepted {
+        let socket = options.tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = TcpListener::from(socket);
+        listener.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        accept(listener.as_fd()).unwrap()
+    }
+
+    fn user_timeout(connection: &Accepted) -> libc::c_int {
+        // SAFETY: this option is an int.
+        unsafe { option(&connection.socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, -1) }
+            .unwrap()
+    }
+
+    #[test]
+    fn accepted_connections_have_the_listeners_user_timeout() {
+        let cases = [
+            (None, 0),
+            (Some(Duration::from_secs(20)), 20_000),
+            // 0 would be none.
+            (Some(Duration::from_nanos(1)), 1),
+            (Some(Duration::MAX), libc::c_int::MAX),
+        ];
+        for (timeout, expected) in cases {
+            let options = Listening { user_timeout: timeout, ..Listening::default() };
+            assert_eq!(user_timeout(&accepted(options)), expected, "{timeout:?}");
+        }
+    }
 }

@@ -157,7 +157,10 @@ impl AcceptHandler for Accepts {
 
 fn listen(iomgr: &Arc<Iomgr>, address: &ListenAddress) -> io::Result<(Arc<TcpListener>, Accepted)> {
     let (sender, accepted) = mpsc::channel();
-    Ok((TcpListener::bind(iomgr, address, false, Arc::new(Accepts(sender)))?, accepted))
+    Ok((
+        TcpListener::bind(iomgr, address, Default::default(), Arc::new(Accepts(sender)))?,
+        accepted,
+    ))
 }
 
 fn any_port() -> ListenAddress {

@@ -1,0 +1,113 @@
+//! The life of a connection, from its preface to its last GOAWAY.
+//!
+//! ```text
+//!             preface         go_away           refuse
+//!   HANDSHAKE -------> OPEN ---------> DRAINING --------> OVERDUE
+//!       |                \________________|_______________/
+//!       | go_away, abort                  | abort
+//!       v                                 v
+//!     CLOSED <------------------------ ABORTING
+//! ```
+//! h2 closes a connection that drains by itself, after its last stream.
+
+use super::io::Io;
+use super::payload::Payload;
+use h2::server::{Connection, Handshake};
+use h2::{Ping, PingPong, Reason};
+use std::mem;
+use std::task::{Context, Waker};
+
+/// Where a connection is in its life.
+pub(super) enum Phase {
+    Handshake(Handshake<Io, Payload>),
+    Open(Connection<Io, Payload>),
+    /// The first GOAWAY is out; the PING behind it may or may not be answered.
+    Draining(Connection<Io, Payload>),
+    /// The client has not answered the PING in time: what is new is refused, and the connection
+    /// ends with its last stream.
+    Overdue(Connection<Io, Payload>),
+    /// The last GOAWAY is on its way.
+    Aborting(Connection<Io, Payload>),
+    Closed,
+}
+
+impl Phase {
+    /// Sends the first GOAWAY, with a PING that asks whether it has come. Says whether it begins
+    /// to drain now.
+    pub(super) fn go_away(&mut self) -> bool {
+        let (next, begins) = match mem::replace(self, Self::Closed) {
+            Self::Open(mut connection) => {
+                connection.graceful_shutdown();
+                (Self::Draining(connection), true)
+            }
+            // No call can be on it.
+            Self::Handshake(_) => (Self::Closed, false),
+            other => (other, false),
+        };
+        *self = next;
+        begins
+    }
+
+    /// Does not wait for the PING's answer any more.
+    pub(super) fn refuse(&mut self) {
+        *self = match mem::replace(self, Self::Closed) {
+            Self::Draining(connection) => Self::Overdue(connection),
+            other => other,
+        };
+    }
+
+    /// Ends every stream, and sends the GOAWAY that says so. Says whether it is to leave now.
+    pub(super) fn abort(&mut self, reason: Reason) -> bool {
+        let (next, begins) = match mem::replace(self, Self::Closed) {
+            Self::Open(mut connection)
+            | Self::Draining(mut connection)
+            | Self::Overdue(mut connection) => {
+                connection.abrupt_shutdown(reason);
+                (Self::Aborting(connection), true)
+            }
+            Self::Handshake(_) => (Self::Closed, false),
+            other => (other, false),
+        };
+        *self = next;
+        begins
+    }
+
+    /// The connection, and whether it takes no new streams.
+    pub(super) fn connection(&mut self) -> Option<(&mut Connection<Io, Payload>, bool)> {
+        match self {
+            Self::Open(connection) | Self::Draining(connection) => Some((connection, false)),
+            Self::Overdue(connection) | Self::Aborting(connection) => Some((connection, true)),
+            Self::Handshake(_) | Self::Closed => None,
+        }
+    }
+
+    pub(super) fn has_streams(&mut self) -> bool {
+        self.connection().is_some_and(|(connection, _)| connection.has_streams())
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        matches!(self, Self::Overdue(_))
+    }
+}
+
+/// Sends the PINGs of the keepalive.
+#[derive(Default)]
+pub(super) struct Pinger(Option<PingPong>);
+
+impl Pinger {
+    /// Sends one with the next write, unless one is on its way already.
+    pub(super) fn ping(&mut self, phase: &mut Phase) {
+        let Some((connection, _)) = phase.connection() else { return };
+        // Not before it is needed, since h2 looks at it with each poll from then on.
+        if self.0.is_none() {
+            self.0 = connection.ping_pong();
+        }
+        let Some(pings) = &mut self.0 else { return };
+        // Whatever comes is a sign of life, so nobody waits for this answer; but h2 wants it to be
+        // taken before it sends another. If there is none yet, neither is there another PING.
+        let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
+        if let Err(error) = pings.send_ping(Ping::opaque()) {
+            tracing::debug!(%error, "no PING is sent: the one before has no answer");
+        }
+    }
+}

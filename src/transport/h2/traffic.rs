@@ -1,0 +1,243 @@
+//! What passes between h2 and its endpoint, counted on the way.
+//!
+//! h2 owns its end and does not lend it, so both ends share a [`Traffic`]. Only the thread that has
+//! the connection's turn uses it: the counters are atomics because the compiler cannot know that,
+//! and are never waited for.
+
+use super::frames::{ACK, DATA, GOAWAY, HEADERS, PING, Passed, SETTINGS, Walker};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use bytes::Bytes;
+use h2::Reason;
+use std::sync::Arc;
+
+/// How many bytes h2 gets in one turn of a connection, so that a busy one neither keeps a thread
+/// from all others nor piles up DATA frames in h2 that the calls have not taken.
+pub(super) const BYTES_PER_TURN: usize = 256 * 1024;
+
+/// The text that tells a client to send PINGs less often: clients of gRPC double their keepalive
+/// time when they read it (gRFC A8).
+const TOO_MANY_PINGS: &[u8] = b"too_many_pings";
+
+/// What has passed on a connection.
+#[derive(Default)]
+pub(crate) struct Traffic {
+    /// What is left of the turn's bytes.
+    left_of_turn: AtomicUsize,
+    /// Bytes that have come since the beginning.
+    received: AtomicU64,
+    /// Whether the client's SETTINGS have come, and first.
+    is_greeted: AtomicBool,
+    /// PINGs that have come, and not been taken.
+    pings: AtomicU64,
+    /// HEADERS and DATA, and DATA alone, that have left since PINGs were taken.
+    answers: AtomicU64,
+    data: AtomicU64,
+    /// A GOAWAY with a text is to leave.
+    complains: AtomicBool,
+}
+
+/// What was sent since the last PING came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    /// Frames with headers, trailers or data.
+    pub(super) answers: u64,
+    /// Those with data.
+    pub(super) data: u64,
+}
+
+impl Traffic {
+    /// Starts a turn.
+    pub(crate) fn begin_turn(&self) {
+        self.left_of_turn.store(BYTES_PER_TURN, Relaxed);
+    }
+
+    /// Whether reading stopped because of the turn's bound, with nothing armed.
+    pub(crate) fn is_turn_used_up(&self) -> bool {
+        self.left_of_turn.load(Relaxed) == 0
+    }
+
+    /// How many bytes have ever come.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// Whether the client has sent what it must begin with: its preface, and then SETTINGS.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.is_greeted.load(Relaxed)
+    }
+
+    /// How many PINGs have come since they were taken last. Answers do not count.
+    pub(super) fn take_pings(&self) -> u64 {
+        take(&self.pings)
+    }
+
+    /// What has left since this was taken last.
+    pub(super) fn take_sent(&self) -> Sent {
+        Sent { answers: take(&self.answers), data: take(&self.data) }
+    }
+
+    /// Has a GOAWAY leave that says `too_many_pings`, which h2 cannot send. It names no last stream:
+    /// h2's own does, which has no text and comes behind it.
+    pub(super) fn complain_of_pings(&self) {
+        self.complains.store(true, Relaxed);
+    }
+
+    pub(super) fn complains(&self) -> bool {
+        self.complains.load(Relaxed)
+    }
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(count), Relaxed);
+}
+
+fn take(counter: &AtomicU64) -> u64 {
+    let count = counter.load(Relaxed);
+    if count > 0 {
+        counter.store(0, Relaxed);
+    }
+    count
+}
+
+/// The way from the client to h2.
+pub(super) struct Inward {
+    walker: Walker,
+    is_first: bool,
+    traffic: Arc<Traffic>,
+}
+
+impl Inward {
+    /// This many bytes come before the first frame.
+    pub(super) fn new(traffic: Arc<Traffic>, before: usize) -> Self {
+        Self { walker: Walker::new(before), is_first: true, traffic }
+    }
+
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        let Self { walker, is_first, traffic } = self;
+        let left = traffic.left_of_turn.load(Relaxed);
+        traffic.left_of_turn.store(left.saturating_sub(bytes.len()), Relaxed);
+        add(&traffic.received, bytes.len() as u64);
+        walker.walk(bytes, |Passed { kind, flags }| {
+            if kind == PING && flags & ACK == 0 {
+                add(&traffic.pings, 1);
+            }
+            if *is_first {
+                *is_first = false;
+                // If the first frame is another one, the client never has greeted.
+                traffic.is_greeted.store(kind == SETTINGS, Relaxed);
+            }
+        });
+    }
+}
+
+/// The way from h2 to the client.
+pub(super) struct Outward {
+    walker: Walker,
+    traffic: Arc<Traffic>,
+}
+
+impl Outward {
+    /// This many bytes come before the first frame.
+    pub(super) fn new(traffic: Arc<Traffic>, before: usize) -> Self {
+        Self { walker: Walker::new(before), traffic }
+    }
+
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        let Self { walker, traffic } = self;
+        walker.walk(bytes, |Passed { kind, .. }| match kind {
+            DATA => {
+                add(&traffic.answers, 1);
+                add(&traffic.data, 1);
+            }
+            HEADERS => add(&traffic.answers, 1),
+            _ => {}
+        });
+    }
+
+    /// The complaint's bytes, once, when no frame is on its way.
+    pub(super) fn take_complaint(&self) -> Option<Bytes> {
+        let is_time = self.traffic.complains() && self.walker.is_between_frames();
+        is_time.then(|| {
+            self.traffic.complains.store(false, Relaxed);
+            goaway(Reason::ENHANCE_YOUR_CALM, TOO_MANY_PINGS)
+        })
+    }
+}
+
+/// The bytes of a GOAWAY that excludes no stream (RFC 9113, section 6.8). The text is short.
+fn goaway(reason: Reason, text: &[u8]) -> Bytes {
+    let mut bytes = vec![0, 0, 8 + text.len() as u8, GOAWAY, 0, 0, 0, 0, 0];
+    bytes.extend([0x7f, 0xff, 0xff, 0xff]);
+    bytes.extend(u32::from(reason).to_be_bytes());
+    bytes.extend(text);
+    bytes.into()
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests {
+    use super::{ACK, DATA, HEADERS, Inward, Outward, PING, SETTINGS, Traffic};
+    use crate::testing::http2::{frame, greeting};
+    use crate::transport::h2::frames::PREFACE;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_client_has_greeted_with_the_last_byte_of_its_settings() {
+        let bytes = greeting();
+        let (last, before) = bytes.split_last().unwrap();
+        let traffic = Arc::<Traffic>::default();
+        let mut inward = Inward::new(traffic.clone(), PREFACE);
+        inward.pass(before);
+        assert!(!traffic.is_greeted());
+        inward.pass(&[*last]);
+        assert!(traffic.is_greeted());
+        inward.pass(&frame(PING, 0, 0, &[0; 8]));
+        assert!(traffic.is_greeted());
+    }
+
+    #[test]
+    fn a_client_that_begins_with_another_frame_never_greets() {
+        let traffic = Arc::<Traffic>::default();
+        let mut inward = Inward::new(traffic.clone(), 0);
+        inward.pass(&frame(PING, 0, 0, &[0; 8]));
+        inward.pass(&frame(SETTINGS, 0, 0, b""));
+        assert!(!traffic.is_greeted());
+    }
+
+    #[test]
+    fn pings_count_and_their_answers_do_not() {
+        let traffic = Arc::<Traffic>::default();
+        let mut inward = Inward::new(traffic.clone(), 0);
+        inward.pass(&[frame(PING, 0, 0, &[0; 8]), frame(PING, ACK, 0, &[0; 8])].concat());
+        inward.pass(&frame(PING, 0, 0, &[0; 8]));
+        assert_eq!((traffic.take_pings(), traffic.take_pings()), (2, 0));
+        assert_eq!(traffic.received(), 3 * 17);
+    }
+
+    #[test]
+    fn headers_and_data_are_answers_and_nothing_else_is() {
+        let traffic = Arc::<Traffic>::default();
+        let mut outward = Outward::new(traffic.clone(), 0);
+        for kind in [SETTINGS, HEADERS, DATA, DATA, PING] {
+            outward.pass(&frame(kind, 0, 1, &[0; 8]));
+        }
+        let sent = traffic.take_sent();
+        assert_eq!((sent.answers, sent.data), (3, 2));
+        assert_eq!(traffic.take_sent().answers, 0);
+    }
+
+    #[test]
+    fn a_complaint_waits_for_the_end_of_a_frame_and_leaves_once() {
+        let traffic = Arc::<Traffic>::default();
+        let mut outward = Outward::new(traffic.clone(), 0);
+        let data = frame(DATA, 0, 1, &[0; 8]);
+        outward.pass(&data[..12]);
+        assert_eq!(outward.take_complaint(), None);
+        traffic.complain_of_pings();
+        assert_eq!(outward.take_complaint(), None);
+        outward.pass(&data[12..]);
+        let complaint = outward.take_complaint().unwrap();
+        let payload = [&[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 11][..], b"too_many_pings"].concat();
+        assert_eq!(complaint, frame(super::GOAWAY, 0, 0, &payload));
+        assert_eq!(outward.take_complaint(), None);
+    }
+}
