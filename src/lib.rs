@@ -80,7 +80,7 @@ pub use call::{Batch, Call, Outcome, StartError};
 pub use cq::{Queue, ShutDown, block_on, engine_name};
 pub use error::{Error, Result};
 pub use http::Extensions;
-pub use iomgr::{Deadline, ListenAddress, PeerAddress};
+pub use iomgr::{Deadline, ListenAddress, PeerAddress, UnixCredentials, UnixPeer};
 pub use metadata::Metadata;
 pub use server::{Builder, Method, Server, test_server};
 pub use service::{

@@ -8,6 +8,7 @@ mod support;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
@@ -75,6 +76,28 @@ fn grpcurl_is_greeted_over_a_unix_socket() {
     assert_eq!(server.address(), socket.address());
     let reply = grpcurl.data(r#"{"name": "world"}"#).call_unix(&socket.path, SAY_HELLO);
     assert!(reply.ok().contains(r#""message": "Hello world""#), "{}", reply.ok());
+    server.stop();
+}
+
+#[test]
+fn grpcurl_is_known_by_its_credentials_on_both_kinds_of_unix_socket() {
+    let grpcurl = peer!(Grpcurl);
+    let socket = Socket::new("uds.sock");
+    let mut server = Server::start_on(&socket.address(), "uds", &[]);
+    let second = server.wait_for_line("listening on unix-abstract:");
+    let name = second.trim_start_matches("listening on unix-abstract:");
+    let user = fs::metadata("/proc/self").expect("Linux has /proc").uid();
+    let path = socket.path.display().to_string();
+    for (address, path) in
+        [(format!("unix://{path}"), path), (format!("unix:@{name}"), format!("@{name}"))]
+    {
+        let call = Grpcurl::new(&grpcurl, "helloworld.proto").data(r#"{"name": "world"}"#);
+        let reply = call.call(&address, SAY_HELLO);
+        let greeting = format!(r#""message": "Hello world, user {user}""#);
+        assert!(reply.ok().contains(&greeting), "{}", reply.ok());
+        let line = server.wait_for_line(&format!("called through {path}: process "));
+        assert!(line.contains(&format!(", user {user}, group ")), "{line}");
+    }
     server.stop();
 }
 

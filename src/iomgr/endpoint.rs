@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
 /// A connected byte stream.
@@ -40,10 +40,63 @@ pub(crate) trait Endpoint: Send {
 pub enum PeerAddress {
     /// A TCP address.
     Tcp(SocketAddr),
-    /// A client of the UNIX socket with this path; clients have no address of their own.
-    Unix(PathBuf),
+    /// A client of a UNIX socket.
+    Unix(UnixPeer),
     /// A client in the same process.
     InProcess,
+}
+
+/// A client of a UNIX socket: which socket that is, and who the client is.
+///
+/// ```
+/// use turnstile::PeerAddress;
+///
+/// /// Lets in what runs as the same user.
+/// fn is_mine(peer: &PeerAddress, my_uid: u32) -> bool {
+///     match peer {
+///         PeerAddress::Unix(peer) => peer.credentials().is_some_and(|it| it.uid == my_uid),
+///         _ => false,
+///     }
+/// }
+/// # assert!(!is_mine(&PeerAddress::InProcess, 0));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixPeer {
+    path: PathBuf,
+    credentials: Option<UnixCredentials>,
+}
+
+impl UnixPeer {
+    pub(crate) fn new(path: PathBuf, credentials: Option<UnixCredentials>) -> Self {
+        Self { path, credentials }
+    }
+
+    /// The server's socket; clients have no address of their own. One in Linux's abstract
+    /// namespace is written with an `@` before its name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who the client is; `None` if the kernel did not tell.
+    pub fn credentials(&self) -> Option<UnixCredentials> {
+        self.credentials
+    }
+}
+
+/// The process that has connected to a UNIX socket, as the kernel noted it at that moment
+/// (SO_PEERCRED, unix(7)): a client cannot forge them.
+///
+/// The process may have handed the socket on, or have ended, since then: `uid` and `gid` are fit for
+/// authorization, `pid` is for logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnixCredentials {
+    /// The process; `None` if it has no id in the server's PID namespace.
+    pub pid: Option<u32>,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
 }
 
 impl fmt::Display for PeerAddress {
@@ -52,7 +105,7 @@ impl fmt::Display for PeerAddress {
         match self {
             Self::Tcp(address @ SocketAddr::V4(_)) => write!(f, "ipv4:{address}"),
             Self::Tcp(address @ SocketAddr::V6(_)) => write!(f, "ipv6:{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(peer) => write!(f, "unix:{}", peer.path().display()),
             Self::InProcess => f.write_str("inproc"),
         }
     }

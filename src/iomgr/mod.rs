@@ -27,7 +27,7 @@ mod posix;
 
 pub use deadline::Deadline;
 pub(crate) use endpoint::Endpoint;
-pub use endpoint::PeerAddress;
+pub use endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 pub(crate) use exec_ctx::{ExecCtx, Run, Scheduled, attends, drop_later};
 pub use posix::ListenAddress;
 pub(crate) use posix::{AcceptHandler, Iomgr, Listening, Pollset, TcpListener};

@@ -1,7 +1,7 @@
 //! Where a server listens: parsing and binding.
 
-use super::sys::Listening;
-use crate::iomgr::endpoint::PeerAddress;
+use super::sys::{self, Accepted, Listening};
+use crate::iomgr::endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -81,12 +81,13 @@ impl ListenAddress {
     }
 
     /// The peer of a connection that came in here.
-    pub(super) fn peer(&self, remote: Option<SocketAddr>) -> PeerAddress {
-        match (self, remote) {
+    pub(super) fn peer(&self, connection: &Accepted) -> PeerAddress {
+        match (self, connection.peer) {
             (_, Some(address)) => PeerAddress::Tcp(address),
-            (Self::Unix(path), None) => PeerAddress::Unix(path.clone()),
+            (Self::Unix(path), None) => unix_peer(path.clone(), connection),
             (Self::Abstract(name), None) => {
-                PeerAddress::Unix(PathBuf::from(format!("@{}", String::from_utf8_lossy(name))))
+                let path = PathBuf::from(format!("@{}", String::from_utf8_lossy(name)));
+                unix_peer(path, connection)
             }
             (Self::Tcp(address), None) => PeerAddress::Tcp(*address),
         }
@@ -111,6 +112,20 @@ impl fmt::Display for ListenAddress {
             }
         }
     }
+}
+
+fn unix_peer(path: PathBuf, connection: &Accepted) -> PeerAddress {
+    let credentials = match sys::peer_credentials(&connection.socket) {
+        Ok(raw) => {
+            let pid = u32::try_from(raw.pid).ok().filter(|pid| *pid > 0);
+            Some(UnixCredentials { pid, uid: raw.uid, gid: raw.gid })
+        }
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "the kernel does not tell who connects");
+            None
+        }
+    };
+    PeerAddress::Unix(UnixPeer::new(path, credentials))
 }
 
 /// Binds a path; a socket that a dead process left there is replaced, a live one is not.

@@ -148,7 +148,7 @@ impl TcpListener {
     }
 
     fn serve(self: &Arc<Self>, connection: Accepted) {
-        let peer = self.address.peer(connection.peer);
+        let peer = self.address.peer(&connection);
         match TcpEndpoint::new(&self.iomgr, connection.socket, peer) {
             Ok(endpoint) => self.handler.clone().on_connection(Box::new(endpoint)),
             Err(error) => tracing::warn!(%error, "a new connection cannot be served"),

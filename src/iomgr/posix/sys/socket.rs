@@ -1,7 +1,8 @@
 //! Sockets: listen, accept4, recvmsg, sendmsg.
 //!
 //! What std does well (TCP and UNIX listeners, addresses, options) is std's; here is what it
-//! lacks: SO_REUSEPORT before bind, accept4 for every family, scatter and gather with flags.
+//! lacks: SO_REUSEPORT before bind, accept4 for every family, scatter and gather with flags, who is
+//! at the other end of a UNIX socket.
 
 use super::{check, check_len};
 use std::io::{self, IoSlice};
@@ -198,11 +199,28 @@ pub(crate) fn set_nodelay(socket: &OwnedFd) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
 }
 
+/// Who has connected to a UNIX socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    /// 0 for a process that has no id in this process's PID namespace.
+    pub(crate) pid: libc::pid_t,
+    pub(crate) uid: libc::uid_t,
+    pub(crate) gid: libc::gid_t,
+}
+
+/// Who is at the other end of a UNIX socket, as the kernel has noted it when they connected:
+/// SO_PEERCRED, unix(7).
+pub(crate) fn peer_credentials(socket: &OwnedFd) -> io::Result<Credentials> {
+    let none = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: libc::gid_t::MAX };
+    // SAFETY: ucred is what this option gives, and any bytes are a ucred.
+    let raw = unsafe { option(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, none) }?;
+    Ok(Credentials { pid: raw.pid, uid: raw.uid, gid: raw.gid })
+}
+
 /// Reads an option over `value`.
 ///
 /// # Safety
 /// What the kernel writes for this option, or a part of it, must make a valid `T`.
-#[cfg(all(test, not(turnstile_loom)))]
 unsafe fn option<T>(
     socket: &impl AsRawFd,
     level: libc::c_int,
@@ -238,10 +256,13 @@ pub(crate) fn current_cpu() -> usize {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::{Accepted, Listening, accept, option};
+    use super::{Accepted, Credentials, Listening, accept, option, peer_credentials};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::net::UnixStream;
     use std::time::Duration;
+    use std::{fs, process};
 
     /// A connection that a listener with these options has accepted.
     fn accepted(options: Listening) -> Accepted {
@@ -271,5 +292,14 @@ mod tests {
             let options = Listening { user_timeout: timeout, ..Listening::default() };
             assert_eq!(user_timeout(&accepted(options)), expected, "{timeout:?}");
         }
+    }
+
+    #[test]
+    fn the_kernel_tells_who_is_at_the_other_end_of_a_unix_socket() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let me = fs::metadata("/proc/self").unwrap();
+        let pid = libc::pid_t::try_from(process::id()).unwrap();
+        let expected = Credentials { pid, uid: me.uid(), gid: me.gid() };
+        assert_eq!(peer_credentials(&ours.into()).unwrap(), expected);
     }
 }

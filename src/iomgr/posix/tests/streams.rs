@@ -9,7 +9,9 @@ use crate::iomgr::posix::tcp_listener::{AcceptHandler, TcpListener};
 use crate::iomgr::posix::turnstile::Pollset;
 use std::io::{IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -221,6 +223,40 @@ fn a_socket_that_a_dead_process_left_is_replaced_and_removed_at_close() {
     work_until(&iomgr, &Pollset::new(), || accepted.try_recv().is_ok());
     listener.close();
     assert!(!path.exists());
+}
+
+#[test]
+fn a_client_of_a_unix_socket_is_known_by_its_socket_and_its_credentials() {
+    let path = socket_path("credentials");
+    let name = format!("turnstile-{}-credentials", process::id());
+    let me = fs::metadata("/proc/self").unwrap();
+    let address = |text: &str| ListenAddress::resolve(text).unwrap().remove(0);
+    let cases = [
+        (format!("unix:{}", path.display()), path.clone(), UnixAddress::from_pathname(&path)),
+        (
+            format!("unix-abstract:{name}"),
+            PathBuf::from(format!("@{name}")),
+            UnixAddress::from_abstract_name(&name),
+        ),
+    ];
+    for (text, expected, connect_to) in cases {
+        let iomgr = iomgr();
+        let (listener, accepted) = listen(&iomgr, &address(&text)).unwrap();
+        listener.start();
+        let _client = UnixStream::connect_addr(&connect_to.unwrap()).unwrap();
+        let mut endpoint = None;
+        work_until(&iomgr, &Pollset::new(), || {
+            endpoint = accepted.try_recv().ok();
+            endpoint.is_some()
+        });
+        let endpoint = endpoint.unwrap();
+        let PeerAddress::Unix(peer) = endpoint.peer() else { panic!("{:?}", endpoint.peer()) };
+        assert_eq!(peer.path(), expected);
+        let who = peer.credentials().unwrap();
+        assert_eq!((who.pid, who.uid, who.gid), (Some(process::id()), me.uid(), me.gid()));
+        assert_eq!(endpoint.peer().to_string(), format!("unix:{}", expected.display()));
+        listener.close();
+    }
 }
 
 #[test]
