@@ -58,8 +58,10 @@ pub mod status;
 mod sync;
 
 mod call;
+pub mod channelz;
 pub mod cq;
 mod iomgr;
+mod monitor;
 mod server;
 pub mod service;
 

@@ -10,15 +10,17 @@ const SHARED: &[&str] = &["sync", "status", "metadata", "codec", "error"];
 const LAYERS: &[(&str, &[&str])] = &[
     ("iomgr", &[]),
     ("stats", &["iomgr"]),
+    ("monitor", &["iomgr"]),
     ("cq", &["iomgr"]),
-    ("transport", &["iomgr"]),
+    ("transport", &["iomgr", "monitor"]),
     ("call", &["iomgr", "stats", "cq", "transport"]),
     ("service", &["iomgr", "cq", "call"]),
     ("generated", &[]),
     ("error_details", &["generated"]),
     ("reflection", &["service", "generated"]),
     ("health", &["service", "generated"]),
-    ("server", &["iomgr", "stats", "cq", "transport", "call", "service"]),
+    ("channelz", &["iomgr", "monitor", "service", "generated"]),
+    ("server", &["iomgr", "stats", "monitor", "cq", "transport", "call", "service"]),
 ];
 
 const MAX_CODE_LINES: usize = 500;

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The .proto files below `proto/`.
-const PROTOS: [&str; 5] = [
+const PROTOS: [&str; 6] = [
     "google/rpc/status.proto",
     "google/rpc/error_details.proto",
+    "grpc/channelz/v1/channelz.proto",
     "grpc/health/v1/health.proto",
     "grpc/reflection/v1/reflection.proto",
     "grpc/reflection/v1alpha/reflection.proto",

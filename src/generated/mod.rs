@@ -13,6 +13,10 @@
 /// What describes the services that this crate brings.
 pub(crate) const DESCRIPTOR_SETS: [&[u8]; 1] = [reflection_v1::FILE_DESCRIPTOR_SET];
 
+pub(crate) mod channelz {
+    include!("grpc.channelz.v1.rs");
+}
+
 pub(crate) mod rpc {
     include!("google.rpc.rs");
 }

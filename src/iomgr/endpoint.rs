@@ -32,6 +32,11 @@ pub(crate) trait Endpoint: Send {
 
     /// Who is at the other end.
     fn peer(&self) -> &PeerAddress;
+
+    /// Where this end is, if that can be told. Costs a system call.
+    fn local(&self) -> Option<PeerAddress> {
+        None
+    }
 }
 
 /// Who is at the other end of a connection.

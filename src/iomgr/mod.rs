@@ -11,7 +11,7 @@
 //! 3. h2's own locks (wakers run under them, so a waker only enqueues)
 //! 4. turnstile: a neighbourhood, then a pollset's `state`
 //! 5. leaves, under which nothing else is locked and no foreign code runs: completion queue
-//!    `state`, readiness cell, fd table, timers, inbox
+//!    `state`, readiness cell, fd table, timers, inbox, what `monitor` keeps
 //!
 //! A transport's connection is not guarded by a lock but by its turn (IDLE / NOTIFIED / RUNNING):
 //! the thread that has the turn may take any lock above.

@@ -7,6 +7,7 @@ use super::{Inner, Server};
 use crate::codec::{Codec, Raw};
 use crate::error::{Error, Result};
 use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, Listening, TcpListener};
+use crate::monitor::Channelz;
 use crate::service::{
     self, Attachment, Chain, Interceptor, MethodDescriptor, Service, Streaming, Writer,
 };
@@ -40,6 +41,7 @@ pub struct Builder {
     fallback: Option<Service>,
     interceptors: Chain,
     stats: StatsList,
+    channelz: Option<Channelz>,
     pub(super) config: Config,
     reuse_port: bool,
     max_waiting_calls: usize,
@@ -54,6 +56,7 @@ impl Builder {
             fallback: None,
             interceptors: Chain::default(),
             stats: StatsList::default(),
+            channelz: None,
             config: Config::default(),
             reuse_port: false,
             max_waiting_calls: 1000,
@@ -77,6 +80,13 @@ impl Builder {
     /// every call, in the order in which they were added.
     pub fn stats(&mut self, stats: impl Stats) -> &mut Self {
         self.stats.0.push(Arc::new(stats));
+        self
+    }
+
+    /// Lets this server be seen through a [`Channelz`], whose service
+    /// this or another server has. It then counts its calls, and those of each connection.
+    pub fn channelz(&mut self, channelz: &Channelz) -> &mut Self {
+        self.channelz = Some(channelz.clone());
         self
     }
 
@@ -238,6 +248,7 @@ impl Builder {
             config: Arc::new(self.config.clone()),
             methods,
             stats: stats::combine(&self.stats.0),
+            monitor: self.channelz.as_ref().map(Channelz::monitor),
             run_queue,
             attachments,
             connections: Connections::default(),
@@ -257,6 +268,7 @@ impl Builder {
             let engine = iomgr.engine_name();
             tracing::info!(target: "turnstile::server", %address, engine, "listening");
         }
+        inner.monitor.iter().for_each(|monitor| monitor.enter(&addresses));
         let _context = ExecCtx::enter();
         inner.connections.listen(listeners);
         Ok(Server { inner, addresses })

@@ -19,6 +19,7 @@ pub use methods::Method;
 use crate::call::{CallCore, NewCall, Observer, OnlyMessage, Outcome, Owner};
 use crate::cq::{PendingOp, Queue, ShutDown};
 use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Run};
+use crate::monitor::ServerMonitor;
 use crate::service::Attachment;
 use crate::stats::Stats;
 use crate::status::Status;
@@ -51,6 +52,7 @@ struct Inner {
     config: Arc<Config>,
     methods: Methods,
     stats: Option<Arc<dyn Stats>>,
+    monitor: Option<Arc<ServerMonitor>>,
     run_queue: Arc<RunQueue>,
     /// Told of the shutdown.
     attachments: Vec<Arc<dyn Attachment>>,
@@ -217,6 +219,7 @@ impl Drop for Server {
         self.inner.connections.close();
         self.inner.methods.close();
         self.inner.run_queue.abandon();
+        self.inner.monitor.iter().for_each(|monitor| monitor.leave());
     }
 }
 
@@ -240,10 +243,12 @@ impl AcceptHandler for Inner {
     fn on_connection(self: Arc<Self>, endpoint: Box<dyn Endpoint>) {
         let peer = endpoint.peer().clone();
         tracing::debug!(target: "turnstile::connection", parent: None, %peer, "a client connects");
+        let monitor = self.monitor.as_ref();
+        let socket = monitor.map(|monitor| monitor.connect(endpoint.local(), peer));
         let server = self.clone();
         let transport = self.connections.insert(|id| {
             let (config, iomgr) = (server.config.clone(), server.iomgr.clone());
-            ServerTransport::new(endpoint, id, config, server, iomgr)
+            ServerTransport::new(endpoint, id, config, server, iomgr, socket)
         });
         if let Some(transport) = transport {
             transport.start();

@@ -29,6 +29,7 @@ fn server() -> (Server, Queue) {
         config: Arc::default(),
         methods: Methods::new(Vec::new(), Vec::new(), None, 1000),
         stats: None,
+        monitor: None,
         attachments: Vec::new(),
         run_queue: RunQueue::new(run_iomgr),
         connections: Connections::default(),

@@ -27,6 +27,12 @@ impl Script {
         Self { command }
     }
 
+    /// Sets a variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Runs some of its checks, and asserts that all of them pass.
     #[track_caller]
     pub(crate) fn check(mut self, checks: &[&str]) {

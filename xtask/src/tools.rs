@@ -14,7 +14,8 @@ use crate::workspace::{command, on_path, output_of, shown, tools_dir};
 const GRPCURL: &str = "v1.9.4";
 
 /// What pip installs for the Python client.
-const PYTHON_PACKAGES: [&str; 3] = ["grpcio==1.85.1", "grpcio-tools==1.85.1", "protobuf==7.36.2"];
+const PYTHON_PACKAGES: [&str; 4] =
+    ["grpcio==1.85.1", "grpcio-tools==1.85.1", "grpcio-channelz==1.85.0", "protobuf==7.36.2"];
 
 /// How often a step that downloads is tried.
 const ATTEMPTS: u32 = 3;

@@ -136,7 +136,7 @@ impl Peer for H2Peer {
         };
         let (config, iomgr) = (Arc::new(config), server.iomgr.clone());
         let transport =
-            ServerTransport::new(Box::new(server_end), 7, config, server.clone(), iomgr);
+            ServerTransport::new(Box::new(server_end), 7, config, server.clone(), iomgr, None);
         transport.start();
         let (io, traffic) = Io::client(Box::new(client_end));
         traffic.begin_turn();

@@ -235,6 +235,14 @@ impl Endpoint for TcpEndpoint {
     fn peer(&self) -> &PeerAddress {
         &self.peer
     }
+
+    fn local(&self) -> Option<PeerAddress> {
+        match &self.peer {
+            PeerAddress::Tcp(_) => sys::local_address(self.fd.as_fd()).map(PeerAddress::Tcp),
+            // A client of a UNIX socket is known by the server's path.
+            peer => Some(peer.clone()),
+        }
+    }
 }
 
 #[cfg(all(test, not(turnstile_loom)))]

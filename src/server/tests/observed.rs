@@ -1,7 +1,10 @@
 //! What is told and logged of a whole server.
 
 use crate::blocking;
+use crate::call::Batch;
 use crate::codec::Raw;
+use crate::iomgr::{Deadline, PeerAddress};
+use crate::monitor::{Channelz, SocketCounts};
 use crate::server::{Builder, Server};
 use crate::service::{self, MethodDescriptor, Service};
 use crate::stats::{CallEnd, CallInfo, Stats};
@@ -131,20 +134,59 @@ fn nothing_is_logged_of_a_handler_whose_span_nobody_wants() {
 
 #[test]
 fn connections_calls_and_the_shutdown_are_logged() {
-    let (peer, lines) = log_of(Server::builder().add_service(service("test.Test")), call);
+    let (log, _guard) = Log::of_this_thread("turnstile::");
+    // Over an I/O manager that no other test's threads work on.
+    let (server, queue) = super::server();
+    let client = super::client_with_calls(&server, &queue, 1);
+    let peer = PeerAddress::InProcess;
+    let status = || Batch::new().send_status(Status::data_loss("lost"));
+    let calls = super::serve_turn(&queue, 1, |call| call.start(status(), 0).unwrap());
+    assert_eq!(*calls[0].peer(), peer);
     let connection = "DEBUG turnstile::connection message=a";
     let expected = [
-        format!("{connection} client connects peer=ipv4:{peer}"),
+        format!("{connection} client connects peer={peer}"),
         format!(
-            "DEBUG turnstile::call message=a call ended method=\"/test.Test/Test\" \
-             peer=ipv4:{peer} status=\"DATA_LOSS\" duration messages_received=0 bytes_received=0 \
-             messages_sent=0 bytes_sent=0",
+            "DEBUG turnstile::call message=a call ended method=\"/test.Test/Test\" peer={peer} \
+             status=\"DATA_LOSS\" duration messages_received=0 bytes_received=0 messages_sent=0 \
+             bytes_sent=0",
         ),
-        format!("{connection} connection is closed peer=ipv4:{peer}"),
+    ];
+    assert_eq!(log.take(), expected);
+    server.shutdown_and_notify(&queue, 9).unwrap();
+    server.cancel_all_calls();
+    while queue.next(Deadline::after(PATIENCE)).expect("the shutdown completes").tag != 9 {}
+    let expected = [
+        "INFO turnstile::server message=shutting down".to_owned(),
+        format!("{connection} connection is closed peer={peer}"),
         "INFO turnstile::server message=shut down".to_owned(),
     ];
-    let is_event = |line: &String| line.contains(" turnstile::");
-    assert_eq!(lines.into_iter().filter(is_event).collect::<Vec<_>>(), expected);
+    assert_eq!(log.take(), expected);
+    drop((calls, client));
+}
+
+#[test]
+fn a_server_that_channelz_sees_counts_its_calls_and_connections() {
+    let channelz = Channelz::new();
+    let mut builder = Server::builder();
+    builder.add_service(service("test.Test")).channelz(&channelz);
+    let (client, monitor) = log_of(&mut builder, |server| {
+        let monitor = channelz.servers(0, 1).items.remove(0);
+        assert_eq!(monitor.listeners()[0].address, server.addresses()[0]);
+        let idle = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        call(server);
+        // Accepted before the one that was served.
+        let socket = monitor.sockets(0, 1).items.remove(0);
+        assert_eq!(socket.local, Some(PeerAddress::Tcp(idle.peer_addr().unwrap())));
+        assert_eq!(socket.remote, PeerAddress::Tcp(idle.local_addr().unwrap()));
+        assert_eq!(socket.counts(), SocketCounts::default());
+        (idle, monitor)
+    })
+    .0;
+    drop(client);
+    let calls = monitor.calls();
+    assert_eq!((calls.started, calls.succeeded, calls.failed), (1, 0, 1));
+    assert_eq!(monitor.sockets(0, 10).items.len(), 0);
+    assert!(channelz.server(monitor.id()).is_none(), "the server is dropped");
 }
 
 /// What was told, a line each.

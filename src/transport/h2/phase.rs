@@ -95,19 +95,21 @@ impl Phase {
 pub(super) struct Pinger(Option<PingPong>);
 
 impl Pinger {
-    /// Sends one with the next write, unless one is on its way already.
-    pub(super) fn ping(&mut self, phase: &mut Phase) {
-        let Some((connection, _)) = phase.connection() else { return };
+    /// Sends one with the next write, unless one is on its way already. Says whether it does.
+    pub(super) fn ping(&mut self, phase: &mut Phase) -> bool {
+        let Some((connection, _)) = phase.connection() else { return false };
         // Not before it is needed, since h2 looks at it with each poll from then on.
         if self.0.is_none() {
             self.0 = connection.ping_pong();
         }
-        let Some(pings) = &mut self.0 else { return };
+        let Some(pings) = &mut self.0 else { return false };
         // Whatever comes is a sign of life, so nobody waits for this answer; but h2 wants it to be
         // taken before it sends another. If there is none yet, neither is there another PING.
         let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
-        if let Err(error) = pings.send_ping(Ping::opaque()) {
+        let sent = pings.send_ping(Ping::opaque());
+        if let Err(error) = &sent {
             tracing::debug!(%error, "no PING is sent: the one before has no answer");
         }
+        sent.is_ok()
     }
 }

@@ -10,6 +10,7 @@ use super::stream::H2Stream;
 use super::strikes::Strikes;
 use super::traffic::Traffic;
 use crate::iomgr::{Endpoint, Iomgr, PeerAddress, Run, Scheduled, TimerId, Turn};
+use crate::monitor::{Socket, StreamMonitor};
 use crate::sync::{AtomicU8, Mutex, Ordering};
 use crate::transport::{Acceptor, Transport};
 use h2::Reason;
@@ -41,6 +42,8 @@ pub(crate) struct ServerTransport {
     config: Arc<Config>,
     acceptor: Arc<dyn Acceptor>,
     iomgr: Arc<Iomgr>,
+    /// Counts what comes over the connection, for channelz.
+    socket: Option<Arc<Socket>>,
     scheduled: Scheduled,
     turn: Turn,
     traffic: Arc<Traffic>,
@@ -84,6 +87,7 @@ impl ServerTransport {
         config: Arc<Config>,
         acceptor: Arc<dyn Acceptor>,
         iomgr: Arc<Iomgr>,
+        socket: Option<Arc<Socket>>,
     ) -> Arc<Self> {
         let peer = Arc::new(endpoint.peer().clone());
         let (io, traffic) = Io::server(endpoint);
@@ -101,6 +105,7 @@ impl ServerTransport {
             config,
             acceptor,
             iomgr,
+            socket,
             scheduled: Scheduled::default(),
             turn: Turn::new(),
             traffic,
@@ -217,7 +222,11 @@ impl ServerTransport {
             match due {
                 Due::Handshake | Due::Abort | Due::Keepalive => driver.phase = Phase::Closed,
                 Due::GoAway => driver.phase.refuse(),
-                Due::Ping => driver.pinger.ping(&mut driver.phase),
+                Due::Ping => {
+                    if driver.pinger.ping(&mut driver.phase) {
+                        self.socket.iter().for_each(|socket| socket.ping_sent());
+                    }
+                }
                 Due::Idle | Due::Age => self.go_away_now(driver),
                 Due::Grace => self.abort_now(driver, Reason::NO_ERROR),
             }
@@ -284,7 +293,12 @@ impl ServerTransport {
     fn on_request(&self, request: Request<h2::RecvStream>, mut respond: SendResponse<Payload>) {
         match read_head(request, &self.peer, self.config.max_metadata_size) {
             Ok((head, body)) => {
-                let stream = H2Stream::new(respond, body, self.config.max_message_size);
+                let stream = H2Stream::new(
+                    respond,
+                    body,
+                    self.config.max_message_size,
+                    StreamMonitor::start(self.socket.as_ref()),
+                );
                 self.acceptor.clone().on_stream(head, Box::new(stream));
             }
             Err(refusal) => {
@@ -306,6 +320,7 @@ impl ServerTransport {
 
     fn close(&self) {
         self.turn.close();
+        self.socket.iter().for_each(|socket| socket.close());
         tracing::debug!(
             target: "turnstile::connection",
             parent: None,

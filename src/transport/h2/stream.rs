@@ -5,6 +5,7 @@ use super::payload::Payload;
 use super::request::{GRPC, trailers_only};
 use super::{status_of, status_of_reset};
 use crate::metadata::Metadata;
+use crate::monitor::StreamMonitor;
 use crate::status::Status;
 use crate::transport::{Message, Stream};
 use bytes::Buf;
@@ -24,6 +25,7 @@ const ROOM: usize = 256 * 1024;
 pub(super) struct H2Stream {
     output: Output,
     input: Input,
+    monitor: StreamMonitor,
 }
 
 impl H2Stream {
@@ -31,10 +33,11 @@ impl H2Stream {
         respond: SendResponse<Payload>,
         body: RecvStream,
         max_message_size: usize,
+        monitor: StreamMonitor,
     ) -> Self {
         let input =
             Input { body, end: None, decoder: Decoder::new(max_message_size), unreleased: 0 };
-        Self { output: Output::Waiting(respond), input }
+        Self { output: Output::Waiting(respond), input, monitor }
     }
 }
 
@@ -198,6 +201,7 @@ impl Stream for H2Stream {
     fn begin_message(&mut self, message: Message) -> Result<(), Status> {
         let payload = Payload::new(message).map_err(|error| error.status())?;
         self.output.open()?.message = Some(payload);
+        self.monitor.message_sent();
         Ok(())
     }
 
@@ -206,7 +210,8 @@ impl Stream for H2Stream {
     }
 
     fn send_status(&mut self, status: Status) -> Result<(), Status> {
-        match std::mem::replace(&mut self.output, Output::Ended) {
+        let code = status.code();
+        let result = match std::mem::replace(&mut self.output, Output::Ended) {
             Output::Waiting(mut respond) => {
                 respond.send_response(trailers_only(status), true).map(drop).map_err(status_of)
             }
@@ -216,7 +221,8 @@ impl Stream for H2Stream {
                 sender.stream.send_trailers(trailers).map_err(status_of)
             }
             Output::Ended => Err(Status::internal("the status has been sent")),
-        }
+        };
+        result.inspect(|()| self.monitor.ended(code))
     }
 
     fn poll_message(
@@ -224,7 +230,11 @@ impl Stream for H2Stream {
         _context: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Status>> {
         // `take_in` has registered for more.
-        self.input.poll_message()
+        let message = self.input.poll_message();
+        if matches!(message, Poll::Ready(Ok(Some(_)))) {
+            self.monitor.message_received();
+        }
+        message
     }
 
     fn poll_cancelled(&mut self, context: &mut Context<'_>) -> Poll<Status> {

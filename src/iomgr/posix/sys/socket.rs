@@ -131,6 +131,19 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
     Ok(Accepted { socket, peer: decode(&address) })
 }
 
+/// The address of this end of an IP socket: getsockname(2).
+pub(crate) fn local_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
+    // SAFETY: sockaddr_storage is plain data for which all zeroes is a valid value (AF_UNSPEC).
+    let mut address: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: address and length are live for the call, and length says how large address is.
+    check(unsafe {
+        libc::getsockname(socket.as_raw_fd(), ptr::from_mut(&mut address).cast(), &mut length)
+    })
+    .ok()?;
+    decode(&address)
+}
+
 /// The address in a sockaddr_storage that the kernel filled.
 fn decode(address: &libc::sockaddr_storage) -> Option<SocketAddr> {
     match libc::c_int::from(address.ss_family) {

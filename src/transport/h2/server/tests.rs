@@ -89,7 +89,7 @@ fn transport(
     iomgr: &Arc<Iomgr>,
 ) -> Arc<ServerTransport> {
     let config = Arc::new(Config::default());
-    ServerTransport::new(endpoint, id, config, server.clone(), iomgr.clone())
+    ServerTransport::new(endpoint, id, config, server.clone(), iomgr.clone(), None)
 }
 
 /// A connection that is being served, and its client, which has begun to speak.
