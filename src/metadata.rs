@@ -23,12 +23,14 @@ use bytes::Bytes;
 use http::header::MaxSizeReached;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// "Implementations MUST accept padded and un-padded values and SHOULD emit un-padded values."
+/// "Implementations MUST accept padded and un-padded values and SHOULD emit un-padded values." Bits
+/// that the last character has too many are ignored, as Go's and Python's decoders do.
 pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// Names which the protocol itself uses, or which HTTP/2 forbids (RFC 9113 section 8.2.2), besides
@@ -247,6 +249,20 @@ impl fmt::Debug for Metadata {
 /// entry besides its name and value. Pseudo-headers, which the map does not hold, come on top.
 pub(crate) fn wire_size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
+
+/// Looks for a received value that ought to be base64 and is not.
+///
+/// # Errors
+/// The first one's key and the cause.
+pub(crate) fn check_binary(headers: &HeaderMap) -> Result<(), InvalidMetadata> {
+    for (name, value) in headers {
+        let key = name.as_str();
+        if is_binary(key) && is_visible(key) {
+            decode_binary(key, value).try_for_each(|value| value.map(drop))?;
+        }
+    }
+    Ok(())
 }
 
 fn too_many(key: &str) -> impl FnOnce(MaxSizeReached) -> InvalidMetadata {

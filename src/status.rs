@@ -164,6 +164,11 @@ impl Status {
         Self { code, message: message.into(), rest: None }
     }
 
+    /// A status that is a constant.
+    pub(crate) const fn from_static(code: Code, message: &'static str) -> Self {
+        Self { code, message: Cow::Borrowed(message), rest: None }
+    }
+
     /// Success.
     pub const fn ok() -> Self {
         Self { code: Code::Ok, message: Cow::Borrowed(""), rest: None }

@@ -4,14 +4,17 @@
 mod raw;
 mod support;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
 use std::time::Duration;
 
 use raw::client::Client;
 use raw::frame::{self, Frame};
-use raw::request::{COUNT, HOLD, Request, SAY_HELLO, message, prefixed};
-use raw::server::TestServer;
-use turnstile::Server;
+use raw::request::{COUNT, HOLD, Request, SAY_HELLO, hello_message, message, prefixed};
+use raw::server::{TestServer, alone};
+use turnstile::codec::Raw;
+use turnstile::{Bytes, MethodDescriptor, Response, Server, Service, service, test_server};
+use turnstile_protos::helloworld::{HelloReply, HelloRequest};
 
 const GRPC: &str = "application/grpc";
 const INVALID_ARGUMENT: u32 = 3;
@@ -39,6 +42,7 @@ fn body(body: Vec<u8>) -> Request {
     Request::of(SAY_HELLO).body(body)
 }
 
+/// The requests of peers' edge cases, whoever serves them.
 fn rows() -> Vec<Row> {
     vec![
         ("content-type +proto", content_type("application/grpc+proto"), ("200", 0, &[])),
@@ -71,11 +75,9 @@ fn rows() -> Vec<Row> {
         ("negative timeout", timeout("-1S"), ("200", INTERNAL, &["grpc-timeout", "\"-1S\""])),
         ("unknown unit", timeout("1x"), ("200", INTERNAL, &["grpc-timeout", "\"1x\""])),
         ("nine digits", timeout("123456789S"), ("200", INTERNAL, &["grpc-timeout", "123456789S"])),
-        (
-            "no time at all",
-            Request::of(HOLD).with("grpc-timeout", "0n"),
-            ("200", DEADLINE_EXCEEDED, &["deadline"]),
-        ),
+        ("no time at all", timeout("0n"), ("200", DEADLINE_EXCEEDED, &["deadline"])),
+        ("a nanosecond", timeout("1n"), ("200", DEADLINE_EXCEEDED, &["deadline"])),
+        ("eight digits", timeout("99999999H"), ("200", 0, &[])),
         (
             "a handler that never answers",
             Request::of(HOLD).with("grpc-timeout", "200m"),
@@ -110,7 +112,28 @@ fn rows() -> Vec<Row> {
             ("200", UNIMPLEMENTED, &["\"gzip\"", "identity"]),
         ),
         ("bad protobuf", body(message(&[0xff; 4])), ("200", INTERNAL, &["cannot be read"])),
-        ("no message", body(Vec::new()), ("200", UNIMPLEMENTED, &["one message"])),
+        ("no message", body(Vec::new()), ("200", UNIMPLEMENTED, &["one message", "none"])),
+        (
+            "two messages",
+            body([hello_message("a"), hello_message("b")].concat()),
+            ("200", UNIMPLEMENTED, &["one message", "more"]),
+        ),
+        (
+            "flag 1 with identity",
+            body(prefixed(1, 3, b"abc")).with("grpc-encoding", "identity"),
+            ("200", INTERNAL, &["compressed flag"]),
+        ),
+        (
+            "binary metadata that is not base64",
+            hello().with("x-bin", "!!!!"),
+            ("200", INTERNAL, &["\"x-bin\"", "not base64"]),
+        ),
+        (
+            "the second of two that a proxy joined",
+            hello().with("x-bin", "AQ,!"),
+            ("200", INTERNAL, &["\"x-bin\"", "not base64"]),
+        ),
+        ("binary metadata that a proxy joined", hello().with("x-bin", "AQ,Ag"), ("200", 0, &[])),
         (
             "header of 20 KiB",
             hello().with("x", vec![b'a'; 20 << 10]),
@@ -126,24 +149,83 @@ fn each_bad_request_gets_the_answer_that_names_its_cause() {
     bystander.greet();
     // The listener, and both ends of the bystander's connection.
     server.wait_for_sockets(3);
-    for (name, request, (http, code, parts)) in rows() {
-        let mut client = Client::connect(server.address());
-        let answer = client.call(&request);
-        assert_eq!((answer.http(), answer.code()), (http, code), "{name}: {answer:?}");
-        for part in parts {
-            assert!(answer.message().contains(part), "{name}: no {part:?} in {answer:?}");
-        }
-        assert_eq!(answer.is_trailers_only(), code != 0, "{name}: {answer:?}");
-        let encodings = answer.header("grpc-accept-encoding");
-        let is_about_encoding = parts.contains(&"identity");
-        assert_eq!(encodings, is_about_encoding.then_some("identity"), "{name}");
-        client.greet();
+    for row in rows() {
+        check(server.address(), row);
         bystander.greet();
-        drop(client);
         server.wait_for_sockets(3);
     }
     drop(bystander);
     server.stop();
+}
+
+#[track_caller]
+fn check(address: SocketAddr, (name, request, (http, code, parts)): Row) {
+    let mut client = Client::connect(address);
+    let answer = client.call(&request);
+    assert_eq!((answer.http(), answer.code()), (http, code), "{name}: {answer:?}");
+    for part in parts {
+        assert!(answer.message().contains(part), "{name}: no {part:?} in {answer:?}");
+    }
+    assert_eq!(answer.is_trailers_only(), code != 0, "{name}: {answer:?}");
+    let encodings = answer.header("grpc-accept-encoding");
+    let is_about_encoding = parts.contains(&"identity");
+    assert_eq!(encodings, is_about_encoding.then_some("identity"), "{name}");
+    client.greet();
+}
+
+type Greet = MethodDescriptor<HelloRequest, HelloReply>;
+type Held = MethodDescriptor<Bytes, Bytes, Raw>;
+const GREET: Greet = Greet::unary(SAY_HELLO);
+const HELD: Held = Held::bidi_streaming(HOLD);
+
+fn greet(request: &HelloRequest) -> Response<HelloReply> {
+    Response::new(HelloReply { message: format!("Hello {}", request.name) })
+}
+
+/// What the rows call, as handlers. Those of HOLD never answer; the blocking one goes home when its
+/// call is over.
+fn handlers() -> [[Service; 2]; 2] {
+    let greeter = || service::Builder::new("helloworld.Greeter", ());
+    let streams = || service::Builder::new("test.Streams", ());
+    let in_async = [
+        greeter().unary(GREET, |_, request| async move { Ok(greet(&request)) }).build(),
+        streams().bidi_streaming(HELD, |_, _, _| std::future::pending()).build(),
+    ];
+    let in_blocking = [
+        greeter().blocking_unary(GREET, |(), request| Ok(greet(&request))).build(),
+        streams()
+            .blocking_bidi_streaming(HELD, |(), requests, _| {
+                turnstile::block_on(requests.cancelled());
+                Ok(())
+            })
+            .build(),
+    ];
+    [in_async, in_blocking]
+}
+
+#[test]
+fn each_bad_request_to_a_handler_gets_the_same_answer() {
+    let _alone = alone();
+    for services in handlers() {
+        let mut builder = Server::builder();
+        for service in services {
+            builder.add_service(service);
+        }
+        thread::scope(|scope| {
+            let server = test_server::TestServer::start(scope, 2, &mut builder).unwrap();
+            let address = server.local_addr().expect("it listens on TCP");
+            let mut bystander = Client::connect(address);
+            let another_codec = (
+                "content-type +foo",
+                content_type("application/grpc+foo"),
+                ("200", UNIMPLEMENTED, &["application/grpc+foo", "application/grpc+proto"][..]),
+            );
+            for row in rows().into_iter().chain([another_codec]) {
+                check(address, row);
+                bystander.greet();
+            }
+        });
+    }
 }
 
 /// What is no HTTP/2 ends with the connection.

@@ -31,6 +31,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
 
+/// What the client gets when its time is over.
+const DEADLINE_PASSED: Status =
+    Status::from_static(Code::DeadlineExceeded, "the call's deadline passed");
+
 /// A call, as the server and its transport know it.
 pub(crate) struct CallCore {
     head: Head,
@@ -256,7 +260,7 @@ impl State {
             self.tally.status = Some(status.code());
             self.cause = Some(status.clone());
             // If the stream has failed, nobody is there to hear it.
-            let _ = stream.send_status(status);
+            let _ = stream.send_status(status.and_metadata(mem::take(&mut self.trailers)));
         }
         done.stream = Some(stream);
         done.seen.end = Some(self.tally);
@@ -379,6 +383,16 @@ impl CallCore {
         })
     }
 
+    /// Ends the call if its deadline has passed, and says whether it has: whatever would come now
+    /// comes too late, also before the timer fires.
+    pub(crate) fn expire(self: &Arc<Self>) -> bool {
+        let has_expired = self.has_expired();
+        if has_expired {
+            self.cancel(DEADLINE_PASSED);
+        }
+        has_expired
+    }
+
     /// Ends the call with a status that the client gets if it has had none.
     pub(crate) fn cancel(self: &Arc<Self>, status: Status) {
         let _context = ExecCtx::enter();
@@ -491,8 +505,7 @@ impl Run for CallCore {
             state.advance(context, done);
             state.pollers.wake_those_of_messages(done);
             if has_expired && state.stream.is_some() {
-                let status = Status::new(Code::DeadlineExceeded, "the call's deadline passed");
-                state.end(Some(status), true, done);
+                state.end(Some(DEADLINE_PASSED), true, done);
                 state.pending.fail_all(true, done);
             }
         });

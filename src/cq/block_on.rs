@@ -62,10 +62,14 @@ impl Parked {
             }
             while !self.is_woken.load(SeqCst) {
                 let closures = ExecCtx::enter();
-                closures.flush();
-                let is_idle = || !self.is_woken.load(SeqCst);
-                self.iomgr.work(&self.pollset, Deadline::NONE, is_idle);
-                closures.flush();
+                // A callback may wait in the middle of another queue's wait. What comes for that
+                // queue meanwhile is another thread's, since this one is not back soon.
+                closures.attend(0, || {
+                    closures.flush();
+                    let is_idle = || !self.is_woken.load(SeqCst);
+                    self.iomgr.work(&self.pollset, Deadline::NONE, is_idle);
+                    closures.flush();
+                });
             }
         }
     }

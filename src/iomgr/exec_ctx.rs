@@ -137,7 +137,8 @@ impl ExecCtx {
     }
 
     /// Does `work` while this thread is known to look at the queue `id` right after it, so that
-    /// nobody else need be woken for what the work puts there.
+    /// nobody else need be woken for what the work puts there. 0 is no queue's: what the work brings
+    /// for any of them is others' too.
     pub(crate) fn attend<R>(&self, id: usize, work: impl FnOnce() -> R) -> R {
         /// Restored also when a panic passes.
         struct Restore(usize);

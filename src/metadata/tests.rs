@@ -183,6 +183,24 @@ fn a_value_that_is_not_base64_is_an_error_of_its_own() {
 }
 
 #[test]
+fn bits_that_base64_has_too_many_are_ignored() {
+    let metadata = received(&[("x-bin", b"AR")]);
+    assert_eq!(metadata.get_bin("x-bin").unwrap().unwrap(), &[1][..]);
+}
+
+#[test]
+fn received_headers_have_to_be_base64_where_their_key_says_so() {
+    let check = |key: &'static str, value: &[u8]| check_binary(&received(&[(key, value)]).headers);
+    for (key, value) in [("x-bin", &b"AQ"[..]), ("x-bin", b""), ("x-bin", b"AQ,Ag"), ("x", b"!")] {
+        assert_eq!(check(key, value), Ok(()), "{key}");
+    }
+    // Nobody is shown this one.
+    assert_eq!(check("grpc-trace-bin", b"!"), Ok(()));
+    let error = check("x-bin", b"AQ,!!!!").unwrap_err().to_string();
+    assert!(error.contains("\"x-bin\"") && error.contains("not base64"), "{error}");
+}
+
+#[test]
 fn each_kind_of_getter_sees_its_own_kind_of_key() {
     let metadata = received(&[("x-bin", b"AQ"), ("x", b"AQ")]);
     assert_eq!(metadata.get("x-bin"), None);

@@ -39,6 +39,8 @@ pub struct Builder {
     methods: Vec<(Method, Payload)>,
     services: Vec<Service>,
     fallback: Option<Service>,
+    /// The services and the fallback belong to a server already.
+    has_given_services: bool,
     interceptors: Chain,
     stats: StatsList,
     channelz: Option<Channelz>,
@@ -54,6 +56,7 @@ impl Builder {
             methods: Vec::new(),
             services: Vec::new(),
             fallback: None,
+            has_given_services: false,
             interceptors: Chain::default(),
             stats: StatsList::default(),
             channelz: None,
@@ -231,10 +234,16 @@ impl Builder {
     /// # Errors
     /// An address that cannot be read, or listened on (in use, not allowed), with the address and
     /// the cause; a polling engine that does not start; no address at all; two services with one
-    /// name, or a service and a registered method with one path.
+    /// name, or a service and a registered method with one path; services that went to a server
+    /// before.
     pub fn build(&mut self) -> Result<Server> {
         if self.addresses.is_empty() {
             let message = "the server has no address; give it one with Builder::listen";
+            return Err(Error::config(message));
+        }
+        if self.has_given_services {
+            let message = "this builder's services went to the server that it built, or tried to; \
+                           make another builder, with services of its own";
             return Err(Error::config(message));
         }
         self.check_services()?;
@@ -312,6 +321,7 @@ impl Builder {
 
     /// Takes the services: their methods, and what wants to know of the server.
     fn take_services(&mut self) -> (Methods, Vec<Arc<dyn Attachment>>) {
+        self.has_given_services = !self.services.is_empty() || self.fallback.is_some();
         let chain = &self.interceptors;
         let (mut handled, mut attachments) = (Vec::new(), Vec::new());
         for service in mem::take(&mut self.services) {

@@ -271,6 +271,9 @@ impl Acceptor for Inner {
         if let Some(refusal) = self.refusal(method, call.head()) {
             return call.cancel(refusal);
         }
+        if call.expire() {
+            return;
+        }
         match self.methods.payload(method) {
             Payload::None => {
                 call.begin();
@@ -312,13 +315,16 @@ impl Inner {
     /// Hands a call on with its first message, now or when that has come.
     fn deliver_with_message(self: Arc<Self>, method: usize, owner: Owner) {
         let call = owner.core().clone();
+        // A shutdown lets those that a handler takes come in full, or end with their connection.
+        let is_handled = self.methods.handler(method).is_some();
         // Until the message has come, the call owns itself.
         let mut owner = Some(owner);
         let mut is_too_late = false;
         let later = || -> OnlyMessage {
             let (server, owner) = (self.clone(), owner.take());
-            let arriving = self.methods.insert_arriving(call.clone());
-            is_too_late = arriving.is_none();
+            let arriving = (!is_handled).then(|| self.methods.insert_arriving(call.clone()));
+            is_too_late = arriving == Some(None);
+            let arriving = arriving.flatten();
             Box::new(move |message| {
                 arriving.into_iter().for_each(|id| server.methods.remove_arriving(id));
                 server.on_only_message(method, owner, message);

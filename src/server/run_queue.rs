@@ -11,6 +11,7 @@ use crate::cq::sealed::Queue as _;
 use crate::cq::{Complete, CompletionQueue, Turn, block_on};
 use crate::iomgr::{Deadline, Iomgr, TimerId};
 use crate::service::{Method, Style};
+use crate::status::Status;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::SeqCst};
 use bytes::Bytes;
 use std::mem;
@@ -20,9 +21,23 @@ use std::sync::Arc;
 /// Something for a thread in `run` to do.
 pub(super) enum Job {
     /// A call has come.
-    Handle(Arc<Method>, NewCall),
+    Handle(Waiting),
     /// A handler's future has been woken.
     Poll(Arc<Task>),
+}
+
+/// A call that waits for its handler. One that is dropped instead has come too late.
+pub(super) struct Waiting {
+    method: Arc<Method>,
+    call: Option<NewCall>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(call) = &self.call {
+            call.owner.core().cancel(Status::unavailable("the server is shutting down"));
+        }
+    }
 }
 
 /// The jobs of one server.
@@ -51,17 +66,27 @@ impl RunQueue {
     /// A call has come for a handler.
     pub(super) fn handle(&self, method: &Arc<Method>, call: NewCall) {
         self.live.fetch_add(1, SeqCst);
-        self.push(Job::Handle(method.clone(), call));
+        let waiting = Waiting { method: method.clone(), call: Some(call) };
+        if !self.push(Job::Handle(waiting)) {
+            self.one_ended();
+        }
     }
 
-    pub(super) fn push(&self, job: Job) {
-        // Refused when the server is gone: a late wake, of use to nobody.
-        drop(self.queue.core().push(job));
+    /// False if the server is gone, or has ended: a late job, of use to nobody, is dropped.
+    pub(super) fn push(&self, job: Job) -> bool {
+        self.queue.core().push(job).is_ok()
     }
 
     /// The server is gone, and with it all who could do a job.
     pub(super) fn abandon(&self) {
+        self.cancel_timers();
         self.queue.core().abandon();
+    }
+
+    fn cancel_timers(&self) {
+        for timer in mem::take(&mut *self.timers.lock()) {
+            self.iomgr.timer_cancel(timer);
+        }
     }
 
     /// A handler has ended, or its call was given up.
@@ -73,9 +98,7 @@ impl RunQueue {
 
     fn close_if_done(&self) {
         if self.is_closing.load(SeqCst) && self.live.load(SeqCst) == 0 {
-            for timer in mem::take(&mut *self.timers.lock()) {
-                self.iomgr.timer_cancel(timer);
-            }
+            self.cancel_timers();
             self.queue.shutdown();
         }
     }
@@ -88,48 +111,52 @@ impl RunQueue {
     /// Does what there is to do, until the server is shut down.
     pub(super) fn run(self: &Arc<Self>) {
         while let Some(turn) = self.queue.turn(Deadline::NONE) {
-            if let Some((method, call)) = self.take_turn(turn) {
-                self.run_blocking(&method, call);
+            if let Some(blocking) = self.take_turn(turn) {
+                self.run_blocking(blocking);
             }
         }
     }
 
     /// Does what must not block. Ends with the first that may, or with the turn.
-    fn take_turn(self: &Arc<Self>, turn: Turn<'_, Job, Outcome>) -> Option<(Arc<Method>, NewCall)> {
+    fn take_turn(self: &Arc<Self>, turn: Turn<'_, Job, Outcome>) -> Option<Waiting> {
         for event in turn {
             match event.tag {
                 Job::Poll(task) => task.run(),
-                Job::Handle(method, call) if method.style() == Style::Blocking => {
-                    return Some((method, call));
-                }
-                Job::Handle(method, call) => self.start(&method, call),
+                Job::Handle(call) if call.method.style() == Style::Blocking => return Some(call),
+                Job::Handle(call) => self.start(call),
             }
         }
         None
     }
 
     /// Makes a task of a call and polls it for the first time.
-    fn start(self: &Arc<Self>, method: &Method, NewCall { owner, message }: NewCall) {
+    fn start(self: &Arc<Self>, mut waiting: Waiting) {
+        let Some(NewCall { owner, message }) = waiting.call.take() else { return };
         let core = owner.core().clone();
+        // It may have waited for a thread until its deadline.
+        if core.expire() {
+            return self.one_ended();
+        }
         // Making the future runs the handler's own code already, for some handlers.
         let span = span_of(&core);
-        let handle = || span.in_scope(|| method.handle(core.clone(), message));
+        let handle = || span.in_scope(|| waiting.method.handle(core.clone(), message));
         match catch_unwind(AssertUnwindSafe(handle)) {
             Ok(future) => Task::new(future, owner, self.clone(), span).run(),
             Err(panic) => {
-                core.finish(panicked(&core, &*panic));
+                core.finish(panicked(&core, panic));
                 self.one_ended();
             }
         }
     }
 
     /// Handles a call on this thread, for as long as that takes.
-    fn run_blocking(&self, method: &Method, NewCall { owner, message }: NewCall) {
+    fn run_blocking(&self, mut waiting: Waiting) {
+        let Some(NewCall { owner, message }) = waiting.call.take() else { return };
         let call = owner.core();
         // The client's going away is looked out for from here on.
         call.watch(true);
-        if !call.is_over() {
-            call.finish(handle_blocking(method, call, message));
+        if !call.expire() && !call.is_over() {
+            call.finish(handle_blocking(&waiting.method, call, message));
         }
         drop(owner);
         self.one_ended();
@@ -139,7 +166,7 @@ impl RunQueue {
 fn handle_blocking(method: &Method, call: &Arc<CallCore>, message: Option<Bytes>) -> Reply {
     let _in_span = span_of(call).entered();
     let handled = catch_unwind(AssertUnwindSafe(|| block_on(method.handle(call.clone(), message))));
-    handled.unwrap_or_else(|panic| panicked(call, &*panic))
+    handled.unwrap_or_else(|panic| panicked(call, panic))
 }
 
 /// The server's last connection has been closed.

@@ -8,6 +8,7 @@ use crate::service::HandlerFuture;
 use crate::status::Status;
 use crate::sync::Mutex;
 use std::any::Any;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -114,7 +115,7 @@ pub(super) fn poll_caught(
     context: &mut Context<'_>,
 ) -> Poll<Reply> {
     catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
-        .unwrap_or_else(|panic| Poll::Ready(panicked(call, &*panic)))
+        .unwrap_or_else(|panic| Poll::Ready(panicked(call, panic)))
 }
 
 /// What a call's handler runs in: nothing, unless somebody wants it.
@@ -132,17 +133,21 @@ pub(super) fn span_of(call: &CallCore) -> Span {
 /// Drops what a handler leaves, which may panic as well.
 pub(super) fn drop_caught<T>(leftover: T, call: &CallCore) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(leftover))) {
-        panicked(call, &*panic);
+        panicked(call, panic);
     }
 }
 
 /// Says that a handler panicked: to the log in full, and to the client that it did.
-pub(super) fn panicked(call: &CallCore, panic: &(dyn Any + Send)) -> Reply {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+pub(super) fn panicked(call: &CallCore, payload: Box<dyn Any + Send>) -> Reply {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let panic = text.unwrap_or("a value that is no text");
     let method = call.head().method();
     tracing::error!(target: "turnstile::call", method, panic, "a handler panicked");
+    // What a handler panics with may panic when it is dropped, and so may what that panics with.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(again);
+    }
     Reply::from(Status::internal("the handler panicked; the server's log says more"))
 }
 

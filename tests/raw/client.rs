@@ -226,6 +226,19 @@ impl Client {
         std::iter::from_fn(|| self.next_frame()).collect()
     }
 
+    /// The head of a stream's answer. Frames before it are dropped, and what follows is for
+    /// [`answer`](Self::answer).
+    #[track_caller]
+    pub(crate) fn head(&mut self, stream: u32) -> Vec<(String, String)> {
+        loop {
+            let frame = self.expect(frame::HEADERS);
+            let fields = self.decode(&frame.payload);
+            if frame.stream == stream {
+                return fields;
+            }
+        }
+    }
+
     /// What comes for a stream, up to its end. Frames of other streams are dropped.
     #[track_caller]
     pub(crate) fn answer(&mut self, stream: u32) -> Answer {
@@ -265,7 +278,7 @@ impl Client {
 
     /// Headers must be decoded in the order in which they come, those that nobody wants too.
     #[track_caller]
-    fn decode(&mut self, block: &[u8]) -> Vec<(String, String)> {
+    pub(crate) fn decode(&mut self, block: &[u8]) -> Vec<(String, String)> {
         let fields = self.decoder.decode(block).expect("the server writes HPACK");
         let text = |bytes| String::from_utf8(bytes).expect("the server's headers are ASCII");
         fields.into_iter().map(|(name, value)| (text(name), text(value))).collect()

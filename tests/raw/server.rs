@@ -17,6 +17,11 @@ use super::request::{COUNT, HOLD, SAY_HELLO};
 /// One server at a time, since sockets are counted in the whole process.
 static SERIAL: Mutex<()> = Mutex::new(());
 
+/// Waits until no other test has a server.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    SERIAL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 const THREADS: usize = 2;
 const REQUESTS: usize = 4;
 
@@ -78,7 +83,7 @@ impl TestServer {
 
     /// With settings, and on addresses besides 127.0.0.1.
     pub(crate) fn with(configure: impl FnOnce(&mut Builder)) -> Self {
-        let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+        let serial = alone();
         let sockets_before = open_sockets();
         let mut builder = Server::builder();
         let methods = [

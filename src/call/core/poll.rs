@@ -122,6 +122,8 @@ impl CallCore {
     /// Sends what is left to send, and the status. Does nothing to a call that is over.
     pub(crate) fn finish(self: &Arc<Self>, reply: Reply) {
         let Reply { initial_metadata, message, status } = reply;
+        // An interceptor may have made an error of a reply; an error has no message.
+        let message = message.filter(|_| status.is_ok());
         let _context = ExecCtx::enter();
         self.with_state(|state, context, done| {
             if state.progress == Sent::Status {

@@ -30,16 +30,16 @@ pub(crate) use traffic::Traffic;
 use crate::status::{Code, Status};
 use h2::Reason;
 
-/// What a stream's or connection's error means to the call, as PROTOCOL-HTTP2 maps it
-/// ("HTTP2 Transport Mapping", Errors).
+/// What a stream's or connection's error means to the call at the server's end, as PROTOCOL-HTTP2
+/// maps it ("HTTP2 Transport Mapping", Errors).
 fn status_of(error: h2::Error) -> Status {
     let code = match error.reason() {
         Some(Reason::REFUSED_STREAM) => Code::Unavailable,
         Some(Reason::CANCEL) => Code::Cancelled,
         Some(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
         Some(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
-        // The connection went away under the call.
-        _ if error.is_io() || error.is_go_away() => Code::Unavailable,
+        // The connection went away under the call, and with it the client.
+        _ if error.is_io() || error.is_go_away() => Code::Cancelled,
         _ => Code::Internal,
     };
     let whose = if error.is_remote() { "the client ended the stream" } else { "the stream ended" };

@@ -66,6 +66,7 @@ pub(super) fn read_head<B>(
     check_te(&parts.headers)?;
     check_size(&parts.headers, max_metadata_size)?;
     check_encoding(&parts.headers)?;
+    check_binary(&parts.headers)?;
     let timeout = read_timeout(&parts.headers)?;
     let uri = parts.uri.into_parts();
     let path = uri.path_and_query.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
@@ -157,6 +158,13 @@ fn check_encoding(headers: &HeaderMap) -> Check {
     let mut refusal = Refusal::new(StatusCode::OK, status);
     refusal.accept_encoding = Some(HeaderValue::from_static("identity"));
     Err(Box::new(refusal))
+}
+
+/// "Binary-Header": a value that no application could read is a sender's mistake, and better named
+/// than kept.
+fn check_binary(headers: &HeaderMap) -> Check {
+    metadata::check_binary(headers)
+        .or_else(|error| refuse(StatusCode::OK, Code::Internal, error.to_string()))
 }
 
 fn read_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Box<Refusal>> {
