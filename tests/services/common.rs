@@ -55,6 +55,8 @@ pub(crate) fn serve_with(
     builder: &mut turnstile::Builder,
     test: impl FnOnce(&TestServer, SocketAddr),
 ) {
+    // The raw client tells by PINGs how far the server has come.
+    builder.min_ping_interval(Duration::ZERO).permit_pings_without_calls(true);
     thread::scope(|scope| {
         let server = TestServer::start(scope, threads, builder).expect("there is a free port");
         let server = server.grace(Duration::ZERO);
