@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 
-use crate::metadata::{BASE64, Metadata};
+use crate::metadata::{BASE64, InvalidMetadata, Metadata};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -286,6 +286,14 @@ impl Status {
 
     fn rest_mut(&mut self) -> &mut Rest {
         self.rest.get_or_insert_default()
+    }
+}
+
+/// INTERNAL: a handler that makes metadata which is none has a fault. Where the client's metadata is
+/// at fault, say so with INVALID_ARGUMENT.
+impl From<InvalidMetadata> for Status {
+    fn from(error: InvalidMetadata) -> Self {
+        Self::internal(error.to_string()).with_source(error)
     }
 }
 

@@ -17,6 +17,7 @@ use support::peers::{peer, scratch, skipped};
 use support::process::Process;
 use support::python::Script;
 use support::server::Server;
+use support::socket::Socket;
 use support::{PATIENCE, poll_until};
 
 const SAY_HELLO: &str = "helloworld.Greeter/SayHello";
@@ -437,28 +438,4 @@ fn a_stop_under_load_ends_with_exit_code_0() {
     let mut load = load(h2load, &server, 30, &body);
     load.wait_for_line("Main benchmark duration is started");
     server.stop();
-}
-
-/// The path of a UNIX socket, short enough for one, and removed at the end.
-struct Socket {
-    path: PathBuf,
-}
-
-impl Socket {
-    fn new(name: &str) -> Self {
-        // `target/tmp` may be deeper than the 107 bytes that a socket's path has.
-        let path = std::env::temp_dir().join(format!("turnstile-{}-{name}", process::id()));
-        let _ = fs::remove_file(&path);
-        Self { path }
-    }
-
-    fn address(&self) -> String {
-        format!("unix:{}", self.path.display())
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
 }

@@ -1,5 +1,9 @@
 //! Messages and services of Turnstile's examples and tests, one module for each proto package.
 
+mod json;
+
+pub use json::Json;
+
 /// `package helloworld`, as in gRPC's own examples.
 pub mod helloworld {
     turnstile::include_proto!("helloworld");
@@ -13,4 +17,9 @@ pub mod echo {
 /// `package routeguide`, as in gRPC's own tutorials.
 pub mod routeguide {
     turnstile::include_proto!("routeguide");
+}
+
+/// `package turnstile.calculator`, with messages in JSON.
+pub mod calculator {
+    turnstile::include_proto!("turnstile.calculator");
 }

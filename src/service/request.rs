@@ -5,6 +5,7 @@ use crate::iomgr::{Deadline, PeerAddress};
 use crate::metadata::Metadata;
 use http::Extensions;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 /// A request with one message. It derefs to the message.
 #[derive(Debug)]
@@ -56,6 +57,11 @@ impl<T> Request<T> {
     /// See [`Context::deadline`].
     pub fn deadline(&self) -> Deadline {
         self.context.deadline()
+    }
+
+    /// See [`Context::time_left`].
+    pub fn time_left(&self) -> Option<Duration> {
+        self.context.time_left()
     }
 
     /// See [`Context::is_cancelled`].

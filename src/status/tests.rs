@@ -90,6 +90,14 @@ fn the_source_is_kept_and_not_sent() {
 }
 
 #[test]
+fn a_handler_that_makes_wrong_metadata_fails_with_internal() {
+    let status = Status::from(Metadata::new().insert("x y", "z").unwrap_err());
+    assert_eq!(status.code(), Code::Internal);
+    assert!(status.message().contains("x y"), "{status}");
+    assert!(status.source().is_some_and(|source| source.is::<InvalidMetadata>()));
+}
+
+#[test]
 fn ok_is_one_header() {
     let headers = headers(Status::ok());
     assert_eq!(headers.len(), 1);

@@ -18,9 +18,16 @@ pub(crate) struct Grpcurl {
 impl Grpcurl {
     /// A call without TLS, of a method in one of the files in `proto`.
     pub(crate) fn new(program: impl AsRef<OsStr>, proto: &str) -> Self {
+        let mut grpcurl = Self::by_reflection(program);
+        let command = &mut grpcurl.command;
+        command.arg("-import-path").arg(workspace().join("proto")).args(["-proto", proto]);
+        grpcurl
+    }
+
+    /// A call without TLS, of a method that the server describes itself.
+    pub(crate) fn by_reflection(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.arg("-plaintext").stderr(Stdio::piped());
-        command.arg("-import-path").arg(workspace().join("proto")).args(["-proto", proto]);
         Self { command, max_time: "60", stdin: String::new() }
     }
 
@@ -53,6 +60,18 @@ impl Grpcurl {
     pub(crate) fn verbose(mut self) -> Self {
         self.command.arg("-v");
         self
+    }
+
+    /// Asks for the names of the services.
+    #[track_caller]
+    pub(crate) fn list(self, address: &str) -> Vec<String> {
+        self.call(address, "list").ok().lines().map(str::to_owned).collect()
+    }
+
+    /// Asks what a service, a method or a message is.
+    pub(crate) fn describe(mut self, address: &str, symbol: &str) -> Reply {
+        self.command.args(["-max-time", self.max_time, address, "describe", symbol]);
+        Running(Process::spawn(&mut self.command)).finish()
     }
 
     /// Makes the call over TCP.

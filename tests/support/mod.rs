@@ -8,6 +8,7 @@ pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod server;
+pub(crate) mod socket;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -13,7 +13,9 @@ use std::thread;
 pub(crate) enum Peer {
     /// The command-line client of grpc-go.
     Grpcurl,
-    /// A Python interpreter with grpcio and grpcio-tools.
+    /// The client of Kubernetes for health checks.
+    HealthProbe,
+    /// A Python interpreter with grpcio, grpcio-reflection and grpcio-tools.
     Python,
     /// The load generator of nghttp2.
     H2load,
@@ -65,6 +67,7 @@ impl Peer {
         let tools = workspace().join("target/tools");
         match self {
             Self::Grpcurl => vec![tools.join("bin/grpcurl")],
+            Self::HealthProbe => vec![tools.join("bin/grpc-health-probe")],
             Self::Python => vec![tools.join("venv/bin/python")],
             Self::H2load => on_path_or(&tools, "h2load"),
             Self::Nghttp => on_path_or(&tools, "nghttp"),

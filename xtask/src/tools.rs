@@ -13,28 +13,43 @@ use crate::workspace::{command, on_path, output_of, shown, tools_dir};
 /// The version of grpcurl, which says which grpc-go it carries.
 const GRPCURL: &str = "v1.9.4";
 
-/// What pip installs for the Python client.
-const PYTHON_PACKAGES: [&str; 4] =
-    ["grpcio==1.85.1", "grpcio-tools==1.85.1", "grpcio-channelz==1.85.0", "protobuf==7.36.2"];
+/// The version of grpc-health-probe, which is what Kubernetes asks a server for its health with.
+const HEALTH_PROBE: &str = "v0.4.40";
+
+/// What pip installs for the Python clients. grpcio-reflection speaks the older reflection only.
+const PYTHON_PACKAGES: [&str; 5] = [
+    "grpcio==1.85.1",
+    "grpcio-channelz==1.85.0",
+    "grpcio-reflection==1.85.1",
+    "grpcio-tools==1.85.1",
+    "protobuf==7.36.2",
+];
 
 /// How often a step that downloads is tried.
 const ATTEMPTS: u32 = 3;
 
 /// Adds a step for each tool.
 pub(crate) fn add_to(steps: &mut Steps) {
-    steps.run("tool: grpcurl", grpcurl);
+    steps.run("tool: grpcurl", || {
+        go_program("grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl", GRPCURL)
+    });
+    steps.run("tool: grpc-health-probe", || {
+        let package = "github.com/grpc-ecosystem/grpc-health-probe";
+        go_program("grpc-health-probe", package, HEALTH_PROBE)
+    });
     steps.run("tool: Python grpcio", python);
     steps.run("tool: h2load", h2load);
 }
 
-fn grpcurl() -> Outcome {
+/// Builds and installs a program of a Go module, which is named as the last part of `package`.
+fn go_program(name: &str, package: &str, version: &str) -> Outcome {
     let bin = tools_dir().join("bin");
-    let stamp = Stamp::new("grpcurl", GRPCURL);
-    if stamp.matches() && bin.join("grpcurl").is_file() {
-        return Ok(format!("{GRPCURL} is installed"));
+    let stamp = Stamp::new(name, version);
+    if stamp.matches() && bin.join(name).is_file() {
+        return Ok(format!("{version} is installed"));
     }
     require("go", "install Go 1.21 or later (https://go.dev/dl, or the package golang-go)")?;
-    let package = format!("github.com/fullstorydev/grpcurl/cmd/grpcurl@{GRPCURL}");
+    let package = format!("{package}@{version}");
     download(|| {
         let mut go = command("go");
         go.args(["install", &package]).env("GOBIN", &bin).env("CGO_ENABLED", "0");
@@ -43,7 +58,7 @@ fn grpcurl() -> Outcome {
         go
     })?;
     stamp.write()?;
-    Ok(format!("{GRPCURL} has been installed"))
+    Ok(format!("{version} has been installed"))
 }
 
 fn python() -> Outcome {
