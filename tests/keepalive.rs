@@ -13,7 +13,6 @@ use raw::client::Client;
 use raw::frame::{self, Frame};
 use raw::request::{HOLD, Request, message};
 use raw::server::TestServer;
-use support::server::Server;
 
 /// Far longer than a test may take: what has this timeout must not wait for it.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -303,28 +302,5 @@ fn all_limits_together_keep_a_client_that_behaves_until_it_is_old() {
     };
     assert_eq!((goaway.number(0), goaway.number(4)), (frame::ALL_STREAMS, frame::NO_ERROR));
     drop(client);
-    server.stop();
-}
-
-// The example.
-
-#[test]
-fn the_keepalive_example_closes_a_client_that_answers_no_ping() {
-    let server = Server::start("keepalive", &[]);
-    let mut client = Client::connect(server.address().parse().expect("it listens on TCP"));
-    client.greet();
-    let ping = keepalive_ping(&mut client);
-    client.pong(&ping);
-    keepalive_ping(&mut client);
-    assert_eq!(client.rest(), []);
-    server.stop();
-}
-
-#[test]
-fn the_keepalive_example_ends_a_client_that_sends_too_many_pings() {
-    let server = Server::start("keepalive", &[]);
-    let mut client = Client::connect(server.address().parse().expect("it listens on TCP"));
-    client.send_bytes(&frame::to_bytes(&vec![Frame::ping([7; 8]); 10]));
-    assert_is_calmed(&mut client, 0);
     server.stop();
 }
