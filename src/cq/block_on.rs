@@ -45,10 +45,11 @@ struct Parked {
 impl Parked {
     fn of_this_thread() -> Arc<Self> {
         let spare = SPARE.try_with(RefCell::take).ok().flatten();
-        spare.unwrap_or_else(|| {
-            let (iomgr, pollset) = (iomgr(), Pollset::new());
-            Arc::new(Self { iomgr, pollset, is_woken: AtomicBool::new(false) })
-        })
+        spare.unwrap_or_else(|| Self::on(iomgr()))
+    }
+
+    fn on(iomgr: Arc<Iomgr>) -> Arc<Self> {
+        Arc::new(Self { iomgr, pollset: Pollset::new(), is_woken: AtomicBool::new(false) })
     }
 
     fn wait_for<F: Future>(self: &Arc<Self>, future: F) -> F::Output {
@@ -66,7 +67,8 @@ impl Parked {
                 // queue meanwhile is another thread's, since this one is not back soon.
                 closures.attend(0, || {
                     closures.flush();
-                    let is_idle = || !self.is_woken.load(SeqCst);
+                    // Read-modify-write, as is the waker's, since loom orders only these.
+                    let is_idle = || !self.is_woken.fetch_or(false, SeqCst);
                     self.iomgr.work(&self.pollset, Deadline::NONE, is_idle);
                     closures.flush();
                 });
@@ -81,9 +83,99 @@ impl Wake for Parked {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.is_woken.store(true, SeqCst);
+        self.is_woken.swap(true, SeqCst);
         if self.pollset.is_occupied() {
             self.iomgr.kick_all(&self.pollset);
         }
+    }
+}
+
+#[cfg(all(test, turnstile_loom))]
+mod loom_models {
+    use super::Parked;
+    use crate::iomgr::iomgr_for_tests;
+    use crate::sync::{AtomicUsize, Mutex, Ordering::SeqCst};
+    use loom::thread;
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::task::{Poll, Waker};
+
+    /// Something that others do, and a thread waits for.
+    #[derive(Default)]
+    struct Promise {
+        kept: AtomicUsize,
+        waker: Mutex<Option<Waker>>,
+    }
+
+    impl Promise {
+        fn keep(&self) {
+            self.kept.fetch_add(1, SeqCst);
+            let waker = self.waker.lock().clone();
+            waker.into_iter().for_each(Waker::wake);
+        }
+
+        /// Ready when it was kept so often.
+        fn kept(self: Arc<Self>, times: usize) -> impl Future<Output = ()> {
+            poll_fn(move |context| {
+                *self.waker.lock() = Some(context.waker().clone());
+                let is_kept = self.kept.fetch_add(0, SeqCst) == times;
+                if is_kept { Poll::Ready(()) } else { Poll::Pending }
+            })
+        }
+    }
+
+    fn check(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
+    #[test]
+    fn a_wake_reaches_a_thread_before_it_sleeps_and_after() {
+        loom::model(|| {
+            let promise = Arc::new(Promise::default());
+            let keeper = thread::spawn({
+                let promise = promise.clone();
+                move || promise.keep()
+            });
+            Parked::on(iomgr_for_tests()).wait_for(promise.kept(1));
+            keeper.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_second_of_two_wakes_is_not_lost_behind_the_first() {
+        check(|| {
+            let promise = Arc::new(Promise::default());
+            let keepers = [(); 2].map(|()| {
+                let promise = promise.clone();
+                thread::spawn(move || promise.keep())
+            });
+            Parked::on(iomgr_for_tests()).wait_for(promise.kept(2));
+            for keeper in keepers {
+                keeper.join().unwrap();
+            }
+        });
+    }
+
+    /// One polls while the other waits behind it; each is woken.
+    #[test]
+    fn two_threads_that_wait_for_each_other_both_go_on() {
+        check(|| {
+            let iomgr = iomgr_for_tests();
+            let promises = [(); 2].map(|()| Arc::new(Promise::default()));
+            let [ours, theirs] = promises.clone();
+            let other = thread::spawn({
+                let iomgr = iomgr.clone();
+                let [ours, theirs] = promises;
+                move || {
+                    Parked::on(iomgr).wait_for(theirs.kept(1));
+                    ours.keep();
+                }
+            });
+            theirs.keep();
+            Parked::on(iomgr).wait_for(ours.kept(1));
+            other.join().unwrap();
+        });
     }
 }

@@ -158,6 +158,7 @@ mod tests {
 #[cfg(all(test, turnstile_loom))]
 mod loom_models {
     use super::Turn;
+    use loom::sync::Mutex;
     use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use loom::thread;
     use std::sync::Arc;
@@ -216,6 +217,77 @@ mod loom_models {
                 other.join().unwrap();
             }
             assert_eq!(driven.seen.load(SeqCst), 2);
+        });
+    }
+
+    /// A task, whose scheduled runs any thread takes.
+    struct Queued {
+        driven: Driven,
+        scheduled: Mutex<usize>,
+    }
+
+    impl Queued {
+        fn add_work(&self) {
+            self.driven.work.fetch_add(1, Relaxed);
+            if self.driven.turn.notify_once() {
+                self.schedule();
+            }
+        }
+
+        fn schedule(&self) {
+            let mut scheduled = self.scheduled.lock().unwrap();
+            *scheduled += 1;
+            assert_eq!(*scheduled, 1, "scheduled twice");
+        }
+
+        /// Takes a scheduled run, if there is one.
+        fn take(&self) -> bool {
+            let mut scheduled = self.scheduled.lock().unwrap();
+            let is_one = *scheduled > 0;
+            *scheduled -= usize::from(is_one);
+            is_one
+        }
+
+        fn run_all(&self) {
+            let Driven { turn, work, seen, drivers } = &self.driven;
+            while self.take() {
+                assert!(turn.begin(), "a scheduled run finds the turn free");
+                assert_eq!(drivers.fetch_add(1, SeqCst), 0, "two drivers");
+                seen.store(work.load(Relaxed), SeqCst);
+                assert_eq!(drivers.fetch_sub(1, SeqCst), 1);
+                if !turn.end() {
+                    turn.end_notified();
+                    self.schedule();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_that_waits_for_any_thread_is_scheduled_once_and_loses_no_notification() {
+        loom::model(|| {
+            let driven = Driven {
+                turn: Turn::new(),
+                work: AtomicUsize::new(0),
+                seen: StdAtomicUsize::new(0),
+                drivers: StdAtomicUsize::new(0),
+            };
+            let queued = Arc::new(Queued { driven, scheduled: Mutex::new(0) });
+            let notifier = thread::spawn({
+                let queued = queued.clone();
+                move || queued.add_work()
+            });
+            let runner = thread::spawn({
+                let queued = queued.clone();
+                move || queued.run_all()
+            });
+            queued.add_work();
+            queued.run_all();
+            notifier.join().unwrap();
+            runner.join().unwrap();
+            // The threads in `run` come back for what is scheduled.
+            queued.run_all();
+            assert_eq!(queued.driven.seen.load(SeqCst), 2);
         });
     }
 

@@ -6,6 +6,8 @@
 mod builder;
 mod connections;
 mod lifetimes;
+#[cfg(all(test, turnstile_loom))]
+mod loom_models;
 mod methods;
 mod run_queue;
 mod task;

@@ -44,7 +44,8 @@ impl Drop for Waiting {
 pub(super) struct RunQueue {
     queue: CompletionQueue<Job, Outcome>,
     iomgr: Arc<Iomgr>,
-    /// Calls that have come and whose handlers have not ended.
+    /// Calls that have come and whose handlers have not ended, and one more until the last
+    /// connection has been closed. At 0 all is done.
     live: AtomicUsize,
     /// The last connection has been closed.
     is_closing: AtomicBool,
@@ -57,10 +58,15 @@ impl RunQueue {
         Arc::new(Self {
             queue: CompletionQueue::on(iomgr.clone()),
             iomgr,
-            live: AtomicUsize::new(0),
+            live: AtomicUsize::new(1),
             is_closing: AtomicBool::new(false),
             timers: Mutex::default(),
         })
+    }
+
+    #[cfg(all(test, turnstile_loom))]
+    pub(super) fn iomgr(&self) -> &Arc<Iomgr> {
+        &self.iomgr
     }
 
     /// A call has come for a handler.
@@ -89,15 +95,9 @@ impl RunQueue {
         }
     }
 
-    /// A handler has ended, or its call was given up.
+    /// A handler has ended, or its call was given up, or the last connection was closed.
     pub(super) fn one_ended(&self) {
         if self.live.fetch_sub(1, SeqCst) == 1 {
-            self.close_if_done();
-        }
-    }
-
-    fn close_if_done(&self) {
-        if self.is_closing.load(SeqCst) && self.live.load(SeqCst) == 0 {
             self.cancel_timers();
             self.queue.shutdown();
         }
@@ -178,7 +178,10 @@ impl Complete<Outcome> for RunQueue {
     fn complete(&self, _slot: usize, _is_ok: bool, _outcome: Outcome) {
         if !self.is_closing.swap(true, SeqCst) {
             tracing::info!(target: "turnstile::server", "shut down");
+            self.one_ended();
+        } else if self.live.load(SeqCst) == 0 {
+            // One more shutdown has set one more timer.
+            self.cancel_timers();
         }
-        self.close_if_done();
     }
 }
