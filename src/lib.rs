@@ -40,11 +40,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-/// Compiles the README's example.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
 #[cfg(not(target_os = "linux"))]
 compile_error!("Turnstile runs on Linux; other systems are for a later version");
 
@@ -92,6 +87,9 @@ pub use status::{Code, Status};
 
 /// Includes the code that `turnstile-build` has generated for a package of .proto files.
 ///
+/// Best in a module of its own: a package may have a message `Status`, and each has a
+/// `FILE_DESCRIPTOR_SET`. Several packages need modules that are nested as the packages are.
+///
 /// ```ignore
 /// mod helloworld {
 ///     turnstile::include_proto!("helloworld"); // `package helloworld;`
@@ -100,7 +98,15 @@ pub use status::{Code, Status};
 #[macro_export]
 macro_rules! include_proto {
     ($package:literal) => {
-        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+        include!(concat!(
+            env!(
+                "OUT_DIR",
+                "the crate needs a build.rs that calls turnstile_build::compile_protos"
+            ),
+            "/",
+            $package,
+            ".rs"
+        ));
     };
 }
 

@@ -36,6 +36,21 @@ fn a_greeter_fits_on_a_page() {
     }
 }
 
+#[test]
+fn the_readme_names_every_example() {
+    let readme = fs::read_to_string(workspace().join("README.md")).expect("there is a README");
+    let entries = fs::read_dir(workspace().join("examples")).expect("the folder is there");
+    for entry in entries {
+        let path = entry.expect("it can be read").path();
+        let stem = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        // One in a folder has its name in Cargo.toml.
+        let name = if path.is_dir() { format!("{stem}_server") } else { stem };
+        if name != "common_server" {
+            assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+        }
+    }
+}
+
 // grpcurl without .proto files.
 
 /// The names of the services, after those of reflection.

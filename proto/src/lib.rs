@@ -1,5 +1,10 @@
 //! Messages and services of Turnstile's examples and tests, one module for each proto package.
 
+/// Compiles the README's examples, here where the generated code is that they include.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod json;
 
 pub use json::Json;
