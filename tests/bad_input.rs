@@ -385,6 +385,28 @@ fn a_reply_waits_for_the_clients_window_and_can_be_cancelled_meanwhile() {
 }
 
 #[test]
+fn a_registered_method_has_limits_of_its_own() {
+    let server = TestServer::with(|builder| {
+        let say_hello = builder.register_unary(SAY_HELLO);
+        builder.configure(&say_hello, |method| method.max_receive_message_size(10));
+        builder.configure(&say_hello, |method| method.max_send_message_size(12));
+    });
+    let mut client = Client::connect(server.address());
+    client.greet();
+    for (name, parts) in [("a long name", "13 vs. 10"), ("a name", "14 vs. 12")] {
+        let answer = client.call(&Request::hello(name));
+        assert_eq!((answer.http(), answer.code()), ("200", RESOURCE_EXHAUSTED), "{answer:?}");
+        assert!(answer.message().contains(parts), "{answer:?}");
+    }
+    // Those of other methods are the server's.
+    let body = message(&[0; 100]);
+    let answer = client.call(&Request::of(COUNT).body(body));
+    assert_eq!(answer.reply(), "1 messages, 100 bytes");
+    drop(client);
+    server.stop();
+}
+
+#[test]
 fn an_address_in_use_is_named_in_the_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -11,6 +11,7 @@ mod services {
     pub(crate) mod deadlines;
     pub(crate) mod interceptors;
     pub(crate) mod kinds;
+    pub(crate) mod limits;
     pub(crate) mod log;
     pub(crate) mod metadata;
     pub(crate) mod names;

@@ -3,12 +3,15 @@
 //! A call is run (by the thread that finds one of its wakers fired) or used (by an application's
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
 //! complete batches, and drop what the call was given, after the lock is gone. [`poll`] has the
-//! operations of handlers, which are polled instead of started; [`observe`] what is told of a call.
+//! operations of handlers, which are polled instead of started; [`messages`] what messages may be;
+//! [`observe`] what is told of a call.
 
+mod messages;
 mod observe;
 mod pending;
 mod poll;
 
+pub(crate) use messages::MessageRules;
 pub(crate) use observe::Observer;
 pub use poll::Reply;
 
@@ -60,6 +63,7 @@ struct State {
     /// Nobody has asked for the call's close, but the server wants to know.
     is_watched: bool,
     progress: Sent,
+    rules: MessageRules,
     tally: Tally,
     pending: Pending,
     /// Trailing metadata that a handler has set before it knows its status.
@@ -124,9 +128,9 @@ impl State {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let Some((id, message)) = &mut self.pending.message else { return Ok(()) };
         let id = *id;
-        let tally = &mut self.tally;
+        let (rules, tally) = (&self.rules, &mut self.tally);
         let begin = |message: Message| {
-            let size = MessageSize::plain(message.data.len());
+            let (message, size) = rules.seal(message)?;
             stream.begin_message(message).map(|()| tally.send(size, done))
         };
         let result = match message.take().map_or(Ok(()), begin) {
@@ -277,10 +281,12 @@ impl CallCore {
     /// A call whose request has come over `stream`.
     pub(crate) fn new(
         head: Head,
-        stream: Box<dyn Stream>,
+        mut stream: Box<dyn Stream>,
         iomgr: Arc<Iomgr>,
         mut observer: Observer,
+        rules: MessageRules,
     ) -> Arc<Self> {
+        stream.set_max_message_size(rules.max_receive_size);
         observer.begin(&head);
         let tally = Tally::new(observer.has_stats());
         let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -298,6 +304,7 @@ impl CallCore {
                 arrival: None,
                 is_watched: false,
                 progress: Sent::Nothing,
+                rules,
                 tally,
                 pending: Pending::default(),
                 trailers: Metadata::new(),

@@ -1,15 +1,17 @@
 //! How a server is described before it listens.
 
 use super::connections::Connections;
-use super::methods::{Method, Methods, Payload};
+use super::methods::{Method, Methods, Payload, Registered};
 use super::run_queue::RunQueue;
 use super::{Inner, Server};
+use crate::call::MessageRules;
 use crate::codec::{Codec, Raw};
 use crate::error::{Error, Result};
 use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, Listening, TcpListener};
 use crate::monitor::Channelz;
 use crate::service::{
-    self, Attachment, Chain, Interceptor, MethodDescriptor, Service, Streaming, Writer,
+    self, Attachment, Chain, Interceptor, MethodConfig, MethodDescriptor, Service, Streaming,
+    Writer,
 };
 use crate::stats::{self, Stats};
 use crate::status::Status;
@@ -36,7 +38,7 @@ use std::time::Duration;
 #[must_use = "a server listens when it is built"]
 pub struct Builder {
     addresses: Vec<String>,
-    methods: Vec<(Method, Payload)>,
+    methods: Vec<Registered>,
     services: Vec<Service>,
     fallback: Option<Service>,
     /// The services and the fallback belong to a server already.
@@ -45,6 +47,7 @@ pub struct Builder {
     stats: StatsList,
     channelz: Option<Channelz>,
     pub(super) config: Config,
+    rules: MessageRules,
     reuse_port: bool,
     max_waiting_calls: usize,
 }
@@ -61,6 +64,7 @@ impl Builder {
             stats: StatsList::default(),
             channelz: None,
             config: Config::default(),
+            rules: MessageRules::default(),
             reuse_port: false,
             max_waiting_calls: 1000,
         }
@@ -134,13 +138,32 @@ impl Builder {
     }
 
     fn register_as(&mut self, name: &str, payload: Payload) -> Method {
-        if let Some((method, known)) = self.methods.iter_mut().find(|(it, _)| it.name() == name) {
-            *known = payload;
-            return method.clone();
+        if let Some(known) = self.methods.iter_mut().find(|it| it.method.name() == name) {
+            known.payload = payload;
+            return known.method.clone();
         }
         let method = Method::new(1 + self.methods.len(), name);
-        self.methods.push((method.clone(), payload));
+        let config = MethodConfig::default();
+        self.methods.push(Registered { method: method.clone(), payload, config });
         method
+    }
+
+    /// Configures a registered method: what its messages may be, where that is not as the server
+    /// has it. For a method of a service, see [`Service::configure`].
+    ///
+    /// # Panics
+    /// If the method was registered with another builder.
+    pub fn configure(
+        &mut self,
+        method: &Method,
+        configure: impl FnOnce(MethodConfig) -> MethodConfig,
+    ) -> &mut Self {
+        let known = self.methods.iter_mut().find(|it| it.method == *method);
+        let Some(known) = known else {
+            panic!("the method {method} was registered with another builder");
+        };
+        known.config = configure(known.config);
+        self
     }
 
     /// Adds an address to listen on: `host:port`, `[ipv6]:port`, `unix:/path` or
@@ -169,6 +192,14 @@ impl Builder {
     /// one ends its call with RESOURCE_EXHAUSTED.
     pub fn max_receive_message_size(&mut self, bytes: usize) -> &mut Self {
         self.config.max_message_size = bytes;
+        self.rules.max_receive_size = bytes;
+        self
+    }
+
+    /// The largest message that is sent, in bytes without its prefix. Unlimited by default; a larger
+    /// one ends its call with RESOURCE_EXHAUSTED, and with the two sizes in the message.
+    pub fn max_send_message_size(&mut self, bytes: usize) -> &mut Self {
+        self.rules.max_send_size = bytes;
         self
     }
 
@@ -289,7 +320,7 @@ impl Builder {
             return Err(error);
         }
         let mut names = HashSet::new();
-        let mut paths: HashSet<&str> = self.methods.iter().map(|(it, _)| it.name()).collect();
+        let mut paths: HashSet<&str> = self.methods.iter().map(|it| it.method.name()).collect();
         for service in &self.services {
             if let Some(name) = service.names().iter().find(|name| !names.insert(**name)) {
                 return Err(Error::config(format!(
@@ -315,7 +346,7 @@ impl Builder {
         let services = self.services.iter().flat_map(Service::names).map(ToString::to_string);
         let service_of =
             |path: &str| path.trim_start_matches('/').split('/').next().map(str::to_owned);
-        let registered = self.methods.iter().filter_map(|(method, _)| service_of(method.name()));
+        let registered = self.methods.iter().filter_map(|it| service_of(it.method.name()));
         Some(services.chain(registered).collect())
     }
 
@@ -331,7 +362,13 @@ impl Builder {
         }
         let fallback = self.fallback.take().and_then(|service| service.into_parts().0.pop());
         let fallback = fallback.map(|method| method.intercepted_by(chain));
-        let methods = Methods::new(self.methods.clone(), handled, fallback, self.max_waiting_calls);
+        let methods = Methods::new(
+            self.methods.clone(),
+            handled,
+            fallback,
+            self.rules,
+            self.max_waiting_calls,
+        );
         (methods, attachments)
     }
 }

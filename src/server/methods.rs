@@ -1,9 +1,9 @@
 //! Which calls go to whom: to a method's handler, or to those who have requested its calls.
 
 use super::run_queue::RunQueue;
-use crate::call::{CallCore, NewCall, Outcome};
+use crate::call::{CallCore, MessageRules, NewCall, Outcome};
 use crate::cq::PendingOp;
-use crate::service;
+use crate::service::{self, MethodConfig};
 use crate::status::Status;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use slab::Slab;
@@ -22,7 +22,7 @@ pub(super) enum Payload {
 }
 
 /// A method that was registered with a server's builder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
     index: usize,
     name: Arc<str>,
@@ -41,6 +41,14 @@ impl Method {
     pub(super) fn index(&self) -> usize {
         self.index
     }
+}
+
+/// A registered method, as the builder knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Registered {
+    pub(super) method: Method,
+    pub(super) payload: Payload,
+    pub(super) config: MethodConfig,
 }
 
 impl fmt::Display for Method {
@@ -64,6 +72,7 @@ pub(super) struct Methods {
 
 struct MethodState {
     payload: Payload,
+    rules: MessageRules,
     taker: Taker,
 }
 
@@ -77,16 +86,17 @@ enum Taker {
 }
 
 impl MethodState {
-    fn requested(payload: Payload) -> Self {
-        Self { payload, taker: Taker::Requests(Mutex::default()) }
+    fn requested(payload: Payload, rules: MessageRules) -> Self {
+        Self { payload, rules, taker: Taker::Requests(Mutex::default()) }
     }
 
-    fn handled(method: service::Method) -> Self {
+    fn handled(method: service::Method, rules: MessageRules) -> Self {
         let payload = match method.kind().has_one_request() {
             true => Payload::OnlyMessage,
             false => Payload::None,
         };
-        Self { payload, taker: Taker::Handler(Arc::new(method)) }
+        let rules = method.config().rules(rules);
+        Self { payload, rules, taker: Taker::Handler(Arc::new(method)) }
     }
 
     fn requests(&self) -> Option<&Mutex<Calls>> {
@@ -121,24 +131,28 @@ impl Methods {
     /// The index for methods that are not registered.
     pub(super) const ANY: usize = 0;
 
+    /// `rules` are the server's.
     pub(super) fn new(
-        registered: Vec<(Method, Payload)>,
+        registered: Vec<Registered>,
         handled: Vec<service::Method>,
         fallback: Option<service::Method>,
+        rules: MessageRules,
         max_waiting: usize,
     ) -> Self {
         // With no method at all, it is those of any method that will be requested.
         let takes_any = registered.is_empty() && handled.is_empty() || fallback.is_some();
-        let any =
-            fallback.map_or_else(|| MethodState::requested(Payload::None), MethodState::handled);
+        let any = match fallback {
+            Some(method) => MethodState::handled(method, rules),
+            None => MethodState::requested(Payload::None, rules),
+        };
         let (mut all, mut by_name) = (vec![any], HashMap::new());
-        for (method, payload) in registered {
+        for Registered { method, payload, config } in registered {
             by_name.insert(method.name, all.len());
-            all.push(MethodState::requested(payload));
+            all.push(MethodState::requested(payload, config.rules(rules)));
         }
         for method in handled {
             by_name.insert(method.path().clone(), all.len());
-            all.push(MethodState::handled(method));
+            all.push(MethodState::handled(method, rules));
         }
         let arriving = Mutex::new(Some(Slab::new()));
         Self { by_name, all, takes_any: AtomicBool::new(takes_any), max_waiting, arriving }
@@ -160,6 +174,11 @@ impl Methods {
             Taker::Handler(method) => Some(method),
             Taker::Requests(_) => None,
         }
+    }
+
+    /// What the messages of a method may be.
+    pub(super) fn rules(&self, method: usize) -> MessageRules {
+        self.all[method].rules
     }
 
     pub(super) fn payload(&self, method: usize) -> Payload {

@@ -18,7 +18,7 @@ mod tests;
 pub use builder::Builder;
 pub use methods::Method;
 
-use crate::call::{CallCore, NewCall, Observer, OnlyMessage, Outcome, Owner};
+use crate::call::{CallCore, MessageRules, NewCall, Observer, OnlyMessage, Outcome, Owner};
 use crate::cq::{PendingOp, Queue, ShutDown};
 use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Run};
 use crate::monitor::ServerMonitor;
@@ -263,7 +263,8 @@ impl Acceptor for Inner {
         let method = self.methods.find(head.method());
         let is_registered = method.is_some_and(|method| method != Methods::ANY);
         let observer = Observer::new(self.stats.clone(), is_registered);
-        let call = CallCore::new(head, stream, self.iomgr.clone(), observer);
+        let rules = method.map_or_else(MessageRules::default, |method| self.methods.rules(method));
+        let call = CallCore::new(head, stream, self.iomgr.clone(), observer, rules);
         let owner = Owner::new(call.clone());
         let Some(method) = method else {
             let status =

@@ -6,7 +6,7 @@ use super::connections::Connections;
 use super::methods::Methods;
 use super::run_queue::RunQueue;
 use super::{Inner, Server};
-use crate::call::{Batch, Call, Outcome};
+use crate::call::{Batch, Call, MessageRules, Outcome};
 use crate::cq::CompletionQueue;
 use crate::iomgr::{AcceptHandler as _, Deadline, ExecCtx, endpoint_for_tests, iomgr_for_tests};
 use crate::status::Status;
@@ -27,7 +27,7 @@ fn server() -> (Server, Queue) {
     let inner = Arc::new(Inner {
         iomgr,
         config: Arc::default(),
-        methods: Methods::new(Vec::new(), Vec::new(), None, 1000),
+        methods: Methods::new(Vec::new(), Vec::new(), None, MessageRules::default(), 1000),
         stats: None,
         monitor: None,
         attachments: Vec::new(),

@@ -1,5 +1,6 @@
 //! From functions to a service.
 
+use super::config::MethodConfig;
 use super::descriptor::MethodDescriptor;
 use super::handler::{IncomingCall, Method, Style, end_of_stream};
 use super::interceptor::Chain;
@@ -266,6 +267,8 @@ impl<S: Send + Sync + 'static> Builder<S> {
             subtype: <C as Codec<Req>>::SUBTYPE,
             handler: Arc::new(handler),
             chain: Chain::default(),
+            config: MethodConfig::default(),
+            defaults: MethodConfig::default(),
         });
         self
     }

@@ -1,5 +1,6 @@
 //! A method's handler whose types are forgotten, and the call that it gets.
 
+use super::config::MethodConfig;
 use super::descriptor::MethodKind;
 use super::filter::Filter;
 use super::interceptor::{Chain, Next};
@@ -38,11 +39,25 @@ pub(crate) struct Method {
     pub(super) subtype: &'static str,
     pub(super) handler: Handler,
     pub(super) chain: Chain,
+    /// Its own.
+    pub(super) config: MethodConfig,
+    /// Its service's.
+    pub(super) defaults: MethodConfig,
 }
 
 impl Method {
     pub(crate) fn path(&self) -> &Arc<str> {
         &self.path
+    }
+
+    /// What follows the service's name in the path.
+    pub(super) fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What its messages may be, where the server has not the say.
+    pub(crate) fn config(&self) -> MethodConfig {
+        self.config.or(self.defaults)
     }
 
     pub(crate) fn kind(&self) -> MethodKind {

@@ -7,6 +7,7 @@
 pub mod blocking;
 
 mod builder;
+mod config;
 mod context;
 mod descriptor;
 mod filter;
@@ -17,6 +18,7 @@ mod streaming;
 
 pub use crate::call::Reply;
 pub use builder::Builder;
+pub use config::MethodConfig;
 pub use context::Context;
 pub use descriptor::{MethodDescriptor, MethodKind};
 pub use handler::IncomingCall;

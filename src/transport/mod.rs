@@ -57,6 +57,10 @@ impl Head {
 
 /// The server's end of one call's stream.
 pub(crate) trait Stream: Send {
+    /// Sets the limit of a received message, in bytes as they travel. To be called before any
+    /// message is taken: the transport knows the server's limit, and the server the method's.
+    fn set_max_message_size(&mut self, bytes: usize);
+
     /// Moves everything that has arrived out of the transport and into this stream, and registers
     /// for more. This gives the peer no new window: only taking messages does.
     fn take_in(&mut self, context: &mut Context<'_>);

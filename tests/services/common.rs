@@ -21,6 +21,7 @@ pub(crate) const CANCELLED: u32 = 1;
 pub(crate) const INVALID_ARGUMENT: u32 = 3;
 pub(crate) const DEADLINE_EXCEEDED: u32 = 4;
 pub(crate) const NOT_FOUND: u32 = 5;
+pub(crate) const RESOURCE_EXHAUSTED: u32 = 8;
 pub(crate) const UNIMPLEMENTED: u32 = 12;
 pub(crate) const INTERNAL: u32 = 13;
 pub(crate) const UNAVAILABLE: u32 = 14;

@@ -1,6 +1,6 @@
 //! Wakes of a call.
 
-use super::{CallCore, Observer};
+use super::{CallCore, MessageRules, Observer};
 use crate::iomgr::{ExecCtx, PeerAddress, iomgr_for_tests};
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -14,6 +14,8 @@ use std::task::{Context, Poll, Waker};
 struct Silent(Arc<AtomicUsize>);
 
 impl Stream for Silent {
+    fn set_max_message_size(&mut self, _bytes: usize) {}
+
     fn take_in(&mut self, _context: &mut Context<'_>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -59,7 +61,7 @@ fn a_wake_under_the_calls_lock_only_enqueues() {
         };
         let runs = Arc::new(AtomicUsize::new(0));
         let (stream, iomgr) = (Box::new(Silent(runs.clone())), iomgr_for_tests());
-        let call = CallCore::new(head, stream, iomgr, Observer::default());
+        let call = CallCore::new(head, stream, iomgr, Observer::default(), MessageRules::default());
         let context = ExecCtx::enter();
         let state = call.state.lock();
         let waker = Waker::from(call.clone());

@@ -13,6 +13,7 @@ on_both_transports! {
     a_message_of_0_bytes_arrives,
     a_message_as_long_as_the_limit_arrives,
     a_message_over_the_limit_ends_the_call_for_both,
+    a_reply_over_the_limit_ends_the_call_for_both,
     a_burst_of_100_000_messages_arrives_whole_at_a_reader_who_starts_late,
     a_burst_of_messages_to_the_client_arrives_whole,
 }
@@ -61,6 +62,23 @@ fn a_message_over_the_limit_ends_the_call_for_both<P: Peer>() {
     let status = rpc.end().status();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(status.message(), "message larger than max (101 vs. 100)");
+}
+
+fn a_reply_over_the_limit_ends_the_call_for_both<P: Peer>() {
+    let mut rpc = Rpc::<P>::with(Options { max_send_size: 100, ..Options::default() });
+    rpc.start(Batch::new().receive_close(), 1);
+    rpc.start(Batch::new().send_message(pattern(100)), 2);
+    assert!(rpc.event().is_ok());
+    assert_eq!(rpc.receive().len(), 100);
+    rpc.start(Batch::new().send_message(pattern(101)).send_status(Status::ok()), 3);
+    let mut events = [rpc.event(), rpc.event()];
+    events.sort_by_key(|event| event.tag);
+    assert_eq!(events.each_ref().map(|event| event.tag), [1, 3]);
+    assert!(events[0].is_ok() && events[0].is_cancelled());
+    assert!(!events[1].is_ok());
+    let status = rpc.end().status();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.message(), "reply message larger than max (101 vs. 100)");
 }
 
 fn a_burst_of_100_000_messages_arrives_whole_at_a_reader_who_starts_late<P: Peer>() {

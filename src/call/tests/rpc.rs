@@ -1,6 +1,6 @@
 //! One call with both its ends in the test's hands.
 
-use crate::call::{Batch, Call, CallCore, Observer, Outcome, Owner};
+use crate::call::{Batch, Call, CallCore, MessageRules, Observer, Outcome, Owner};
 use crate::cq::{CompletionQueue, sealed::Queue as _};
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Pollset, iomgr_for_tests};
 use crate::metadata::Metadata;
@@ -36,6 +36,8 @@ impl End {
 pub(super) struct Options {
     pub(super) timeout: Option<Duration>,
     pub(super) max_message_size: usize,
+    /// The limit of a message that the server sends.
+    pub(super) max_send_size: usize,
     /// Of each direction of a call.
     pub(super) window: usize,
     /// The longest piece of a message that the client sends at once, where it sends pieces.
@@ -48,6 +50,7 @@ impl Default for Options {
         Self {
             timeout: None,
             max_message_size: 4 * 1024 * 1024,
+            max_send_size: usize::MAX,
             window: 64 * 1024,
             piece: usize::MAX,
             stats: None,
@@ -98,6 +101,7 @@ pub(super) struct TestServer {
     pub(super) iomgr: Arc<Iomgr>,
     pollset: Arc<Pollset>,
     stats: Option<Arc<dyn Stats>>,
+    rules: MessageRules,
     calls: Mutex<VecDeque<Owner>>,
     closed: Mutex<Vec<usize>>,
 }
@@ -108,6 +112,10 @@ impl TestServer {
             iomgr: iomgr_for_tests(),
             pollset: Pollset::new(),
             stats: options.stats.clone(),
+            rules: MessageRules {
+                max_receive_size: options.max_message_size,
+                max_send_size: options.max_send_size,
+            },
             calls: Mutex::default(),
             closed: Mutex::default(),
         })
@@ -125,7 +133,7 @@ impl TestServer {
 impl Acceptor for TestServer {
     fn on_stream(self: Arc<Self>, head: Head, stream: Box<dyn Stream>) {
         let observer = Observer::new(self.stats.clone(), true);
-        let call = CallCore::new(head, stream, self.iomgr.clone(), observer);
+        let call = CallCore::new(head, stream, self.iomgr.clone(), observer, self.rules);
         let owner = Owner::new(call.clone());
         call.begin();
         self.calls.lock().unwrap().push_back(owner);

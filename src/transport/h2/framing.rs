@@ -76,6 +76,11 @@ impl Decoder {
         }
     }
 
+    /// Sets the limit for the messages whose prefix has not been read.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Takes in the payload of a DATA frame, which may be empty. After an error it is dropped.
     pub(crate) fn push(&mut self, data: Bytes) {
         if data.is_empty() || self.failed.is_some() {

@@ -181,6 +181,10 @@ fn poll_room(
 }
 
 impl Stream for H2Stream {
+    fn set_max_message_size(&mut self, bytes: usize) {
+        self.input.decoder.set_limit(bytes);
+    }
+
     fn take_in(&mut self, context: &mut Context<'_>) {
         self.input.take_in(context);
     }

@@ -41,6 +41,11 @@ impl Flow {
         Self { messages, used: 0, window, max_message_size, is_closed: false }
     }
 
+    /// Sets the limit for the messages that are not received.
+    pub(super) fn set_max_message_size(&mut self, bytes: usize) {
+        self.max_message_size = bytes;
+    }
+
     /// Takes the message out of `next` if there is room for it. A message that is longer than the
     /// window has room when no other is there: what waits is one message, or no more than the
     /// window.

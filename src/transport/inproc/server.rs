@@ -23,6 +23,10 @@ impl ServerStream {
 }
 
 impl Stream for ServerStream {
+    fn set_max_message_size(&mut self, bytes: usize) {
+        self.shared.with(|state| state.requests.set_max_message_size(bytes));
+    }
+
     /// What has arrived is here already.
     fn take_in(&mut self, context: &mut Context<'_>) {
         self.shared.with(|state| state.register_server(context));
