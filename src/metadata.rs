@@ -217,6 +217,10 @@ impl Metadata {
     /// Adds the entries, without the hidden ones, to headers which exist already. A full map (it
     /// holds 32,768) takes no more of them.
     pub(crate) fn append_to(self, headers: &mut HeaderMap) {
+        // Most metadata that is sent is empty, and taking that apart costs as much as an entry.
+        if self.headers.is_empty() {
+            return;
+        }
         let mut last = None;
         for (name, value) in self.headers {
             // The iterator names a key with its first value only.

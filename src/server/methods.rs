@@ -7,7 +7,7 @@ use crate::service::{self, MethodConfig};
 use crate::status::Status;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
@@ -59,8 +59,9 @@ impl fmt::Display for Method {
 
 /// A server's methods.
 pub(super) struct Methods {
-    /// The index in `all` of each method that is registered or has a handler.
-    by_name: HashMap<Arc<str>, usize>,
+    /// The index in `all` of each method that is registered or has a handler. A tree: clients choose
+    /// what is looked up, and a hash that they cannot aim at costs more than a few comparisons.
+    by_name: BTreeMap<Arc<str>, usize>,
     /// The first is for every other method.
     all: Vec<MethodState>,
     /// Somebody wants calls of methods that are not registered.
@@ -145,7 +146,7 @@ impl Methods {
             Some(method) => MethodState::handled(method, rules),
             None => MethodState::requested(Payload::None, rules),
         };
-        let (mut all, mut by_name) = (vec![any], HashMap::new());
+        let (mut all, mut by_name) = (vec![any], BTreeMap::new());
         for Registered { method, payload, config } in registered {
             by_name.insert(method.name, all.len());
             all.push(MethodState::requested(payload, config.rules(rules)));

@@ -210,6 +210,7 @@ impl Decoder {
             // given away with its spare room, for the same reason.
             self.front = match self.queue.pop_front() {
                 Some(chunk) => chunk,
+                None if self.held == 0 => Bytes::new(),
                 None => mem::take(&mut self.tail).freeze(),
             };
         }
