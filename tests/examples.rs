@@ -263,6 +263,23 @@ fn interceptors_let_in_who_has_a_token_and_time_every_call() {
 }
 
 #[test]
+fn an_error_says_more_than_its_code() {
+    let program = peer!(Grpcurl);
+    let server = Server::start("error_details_server", &[]);
+    let new = || Grpcurl::by_reflection(&program);
+    let nameless = new().call(server.address(), SAY_HELLO);
+    let said = nameless.failed_with(Code::InvalidArgument as i32);
+    let parts = ["google.rpc.BadRequest", r#""field": "name""#, "must not be empty"];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    assert!(new().data(WORLD).call(server.address(), SAY_HELLO).ok().contains("Hello world"));
+    let again = new().data(WORLD).call(server.address(), SAY_HELLO);
+    let said = again.failed_with(Code::ResourceExhausted as i32);
+    let parts = [r#""reason": "GREETED_BEFORE""#, "google.rpc.QuotaFailure", "name:world"];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    server.stop();
+}
+
+#[test]
 fn a_fallback_answers_any_method() {
     let program = peer!(Grpcurl);
     let server = Server::start("fallback", &[]);
