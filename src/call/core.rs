@@ -4,15 +4,17 @@
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
 //! complete batches, and drop what the call was given, after the lock is gone. [`poll`] has the
 //! operations of handlers, which are polled instead of started; [`messages`] what messages may be;
-//! [`observe`] what is told of a call.
+//! [`over`] the wait for its end; [`observe`] what is told of a call.
 
 mod messages;
 mod observe;
+mod over;
 mod pending;
 mod poll;
 
 pub(crate) use messages::MessageRules;
 pub(crate) use observe::Observer;
+pub(crate) use over::Over;
 pub use poll::Reply;
 
 use observe::Tally;
@@ -28,6 +30,7 @@ use crate::status::{Code, Status};
 use crate::sync::Mutex;
 use crate::transport::{Head, Message, Stream};
 use bytes::Bytes;
+use slab::Slab;
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
@@ -86,8 +89,8 @@ struct Arrival {
 struct Pollers {
     read: Option<Waker>,
     write: Option<Waker>,
-    /// Until the call is over.
-    over: Vec<Waker>,
+    /// Until the call is over, or they give up.
+    over: Slab<Waker>,
 }
 
 /// How far the sends have come, counting those that are pending.
@@ -499,7 +502,7 @@ impl Pollers {
 
     fn wake_all(&mut self, done: &mut Done) {
         self.wake_those_of_messages(done);
-        self.over.drain(..).for_each(|waker| done.wakers.push(waker));
+        self.over.drain().for_each(|waker| done.wakers.push(waker));
     }
 }
 

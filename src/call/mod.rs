@@ -13,7 +13,7 @@ mod tests;
 
 pub use batch::{Batch, StartError};
 pub use core::Reply;
-pub(crate) use core::{CallCore, MessageRules, Observer, OnlyMessage, Owner};
+pub(crate) use core::{CallCore, MessageRules, Observer, OnlyMessage, Over, Owner};
 pub(crate) use event::NewCall;
 pub use event::Outcome;
 

@@ -2,7 +2,7 @@
 //! `run`.
 
 use super::run_queue::{Job, RunQueue};
-use crate::call::{CallCore, Owner, Reply};
+use crate::call::{CallCore, Over, Owner, Reply};
 use crate::iomgr::Turn;
 use crate::service::HandlerFuture;
 use crate::status::Status;
@@ -10,6 +10,7 @@ use crate::sync::Mutex;
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use tracing::Span;
@@ -28,8 +29,8 @@ pub(super) struct Task {
 
 struct Running {
     future: HandlerFuture,
-    /// The call wakes this task when it is over.
-    is_watching: bool,
+    /// What wakes this task when the call is over, once it had to wait.
+    over: Option<Over>,
 }
 
 impl Task {
@@ -40,7 +41,7 @@ impl Task {
         queue: Arc<RunQueue>,
         span: Span,
     ) -> Arc<Self> {
-        let running = Mutex::new(Some(Running { future, is_watching: false }));
+        let running = Mutex::new(Some(Running { future, over: None }));
         Arc::new(Self { turn: Turn::new(), running, owner, queue, span })
     }
 
@@ -75,11 +76,9 @@ impl Task {
             return Progress::Ended(Some(reply));
         }
         // Most handlers are ready at once, and need not look out for their call's end.
-        let is_over = if running.is_watching {
-            call.is_over()
-        } else {
-            running.is_watching = true;
-            call.poll_over(context).is_ready()
+        let is_over = match running.over {
+            Some(_) => call.is_over(),
+            None => Pin::new(running.over.insert(call.over())).poll(context).is_ready(),
         };
         if !is_over {
             return Progress::Waiting;

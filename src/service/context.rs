@@ -6,7 +6,6 @@ use crate::metadata::Metadata;
 use crate::status::Status;
 use http::Extensions;
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,8 +75,7 @@ impl Context {
     /// more when that happens, and then dropped; so this is for what the handler has started
     /// elsewhere, and for what it wants to clean up.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
-        let call = self.call.clone();
-        poll_fn(move |context| call.poll_over(context))
+        self.call.over()
     }
 
     /// What interceptors have left for the handler.

@@ -47,6 +47,8 @@ pub(super) struct Done {
     pub(super) batches: Few<PendingBatch>,
     pub(super) arrival: Option<(OnlyMessage, Option<Bytes>)>,
     pub(super) wakers: Few<Waker>,
+    /// A waker that another has replaced, to be dropped.
+    pub(super) replaced: Option<Waker>,
     /// The stream of a call that is over.
     pub(super) stream: Option<Box<dyn Stream>>,
     /// What is only to be dropped, which may run code of the application.

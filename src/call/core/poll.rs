@@ -53,7 +53,7 @@ impl CallCore {
                 return Poll::Ready(Err(state.cause_of_end()));
             }
             let Poll::Ready(result) = state.next_message(context, done) else {
-                set(&mut state.pollers.read, poller);
+                done.replaced = set(&mut state.pollers.read, poller);
                 return Poll::Pending;
             };
             // What is wrong with the stream ends the call, whatever the handler makes of it.
@@ -80,7 +80,7 @@ impl CallCore {
                     return Poll::Ready(Err(state.cause_of_end()));
                 }
                 if state.pending.message.is_some() {
-                    set(&mut state.pollers.write, poller);
+                    done.replaced = set(&mut state.pollers.write, poller);
                     return Poll::Pending;
                 }
                 let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
@@ -145,23 +145,6 @@ impl CallCore {
         });
     }
 
-    /// Ready when the call is over. From now on the client's going away is noticed.
-    pub(crate) fn poll_over(self: &Arc<Self>, poller: &mut Context<'_>) -> Poll<()> {
-        let _context = ExecCtx::enter();
-        self.with_state(|state, context, done| {
-            state.is_watched = true;
-            state.advance(context, done);
-            if state.stream.is_none() {
-                return Poll::Ready(());
-            }
-            let pollers = &mut state.pollers.over;
-            if !pollers.iter().any(|waker| waker.will_wake(poller.waker())) {
-                pollers.push(poller.waker().clone());
-            }
-            Poll::Pending
-        })
-    }
-
     /// Whether it was over before its status was sent.
     pub(crate) fn is_cancelled(&self) -> bool {
         let state = self.state.lock();
@@ -184,9 +167,10 @@ impl State {
     }
 }
 
-fn set(slot: &mut Option<Waker>, poller: &Context<'_>) {
+/// Gives what was there before, to be dropped without the lock.
+fn set(slot: &mut Option<Waker>, poller: &Context<'_>) -> Option<Waker> {
     match slot {
-        Some(waker) => waker.clone_from(poller.waker()),
-        None => *slot = Some(poller.waker().clone()),
+        Some(waker) if waker.will_wake(poller.waker()) => None,
+        _ => slot.replace(poller.waker().clone()),
     }
 }

@@ -1,12 +1,14 @@
 //! A call as its handler has it: operations that are polled.
 
 use super::{End, Options, Peer, Rpc};
-use crate::call::{Batch, Reply};
+use crate::call::{Batch, CallCore, Over, Reply};
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 use crate::testing::CountingWaker;
 use bytes::Bytes;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 on_both_transports! {
     messages_come_one_by_one_and_then_their_end,
@@ -21,6 +23,9 @@ on_both_transports! {
     what_is_sent_after_the_status_fails,
     whoever_waits_for_the_end_is_woken_by_a_cancel,
     whoever_waits_for_the_end_is_woken_by_the_status,
+    a_wait_for_the_end_that_is_dropped_leaves_nothing,
+    a_wait_for_the_end_keeps_the_waker_of_its_last_poll_only,
+    a_waker_that_is_dropped_may_use_its_call,
     a_broken_message_ends_the_call_for_both_ends,
     polled_and_started_operations_keep_one_order,
 }
@@ -63,8 +68,9 @@ fn send<P: Peer>(rpc: &mut Rpc<P>, message: &'static str) {
     assert!(matches!(result, Poll::Ready(Ok(()))), "{result:?}");
 }
 
-fn is_over<P: Peer>(rpc: &mut Rpc<P>, waker: &CountingWaker) -> bool {
-    let result = rpc.handled().poll_over(&mut Context::from_waker(&waker.waker()));
+/// Whether the call is over for `over`, which waits for it.
+fn is_over<P: Peer>(rpc: &mut Rpc<P>, over: &mut Over, waker: &CountingWaker) -> bool {
+    let result = Pin::new(over).poll(&mut Context::from_waker(&waker.waker()));
     rpc.settle();
     result.is_ready()
 }
@@ -212,8 +218,10 @@ fn what_is_sent_after_the_status_fails<P: Peer>() {
 fn whoever_waits_for_the_end_is_woken_by_a_cancel<P: Peer>() {
     let mut rpc = Rpc::<P>::new();
     let [reader, writer, watcher, other] = [(); 4].map(|()| CountingWaker::new());
-    assert!(!is_over(&mut rpc, &watcher) && !is_over(&mut rpc, &other));
-    assert!(!is_over(&mut rpc, &watcher), "asking again registers no second waker");
+    let [mut over, mut other_over] = [(); 2].map(|()| rpc.handled().over());
+    assert!(!is_over(&mut rpc, &mut over, &watcher));
+    assert!(!is_over(&mut rpc, &mut other_over, &other));
+    assert!(!is_over(&mut rpc, &mut over, &watcher), "asking again registers no second waker");
     assert!(read(&mut rpc, &reader).is_pending());
     let mut message = Some(Bytes::from(vec![7; LONG]));
     while write(&mut rpc, &mut message, &writer).is_ready() {
@@ -223,17 +231,82 @@ fn whoever_waits_for_the_end_is_woken_by_a_cancel<P: Peer>() {
     rpc.settle();
     assert!(reader.count() > 0 && writer.count() > 0);
     assert_eq!((watcher.count(), other.count()), (1, 1));
-    assert!(is_over(&mut rpc, &watcher) && rpc.handled().is_cancelled());
+    assert!(is_over(&mut rpc, &mut over, &watcher) && rpc.handled().is_cancelled());
     assert_eq!(code(read(&mut rpc, &reader)), Some(Code::Cancelled));
     assert_eq!(code(write(&mut rpc, &mut message, &writer)), Some(Code::Cancelled));
 }
 
 fn whoever_waits_for_the_end_is_woken_by_the_status<P: Peer>() {
     let (mut rpc, watcher) = (Rpc::<P>::new(), CountingWaker::new());
-    assert!(!is_over(&mut rpc, &watcher));
+    let mut over = rpc.handled().over();
+    assert!(!is_over(&mut rpc, &mut over, &watcher));
     rpc.handled().finish(reply(Status::ok()));
     assert_eq!(watcher.count(), 1);
-    assert!(is_over(&mut rpc, &watcher) && !rpc.handled().is_cancelled());
+    assert!(is_over(&mut rpc, &mut over, &watcher) && !rpc.handled().is_cancelled());
+}
+
+fn a_wait_for_the_end_that_is_dropped_leaves_nothing<P: Peer>() {
+    let (mut rpc, stays) = (Rpc::<P>::new(), CountingWaker::new());
+    let mut staying = rpc.handled().over();
+    assert!(!is_over(&mut rpc, &mut staying, &stays));
+    for _ in 0..3 {
+        let waker = CountingWaker::new();
+        let mut given_up = rpc.handled().over();
+        assert!(!is_over(&mut rpc, &mut given_up, &waker));
+        assert!(!waker.is_unused(), "the call has it");
+        drop(given_up);
+        assert!(waker.is_unused(), "the call has let go of it");
+    }
+    rpc.client.cancel();
+    rpc.settle();
+    assert_eq!(stays.count(), 1);
+}
+
+fn a_wait_for_the_end_keeps_the_waker_of_its_last_poll_only<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    let [first, last] = [(); 2].map(|()| CountingWaker::new());
+    let mut over = rpc.handled().over();
+    assert!(!is_over(&mut rpc, &mut over, &first));
+    assert!(!is_over(&mut rpc, &mut over, &last));
+    rpc.client.cancel();
+    rpc.settle();
+    assert_eq!((first.count(), last.count()), (0, 1));
+}
+
+/// Like the last waker of a task, with which a future is dropped that has the call.
+struct UsesItsCall(Arc<CallCore>);
+
+impl Wake for UsesItsCall {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for UsesItsCall {
+    fn drop(&mut self) {
+        self.0.set_trailers(Metadata::new());
+    }
+}
+
+fn a_waker_that_is_dropped_may_use_its_call<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    let call = rpc.handled();
+    let waker = || Waker::from(Arc::new(UsesItsCall(call.clone())));
+    let mut over = call.over();
+    let mut sent = Poll::Ready(Ok(()));
+    // The second of each replaces the first.
+    for _ in 0..2 {
+        assert!(call.poll_message(&mut Context::from_waker(&waker())).is_pending());
+        assert!(Pin::new(&mut over).poll(&mut Context::from_waker(&waker())).is_pending());
+        while sent.is_ready() {
+            let mut message = Some(Bytes::from(vec![7; LONG]));
+            sent = call.poll_send_message(&mut message, &mut Context::from_waker(&waker()));
+        }
+        sent = call.poll_send_message(&mut None, &mut Context::from_waker(&waker()));
+        assert!(sent.is_pending());
+    }
+    drop(over);
+    rpc.client.cancel();
+    rpc.settle();
+    assert!(call.is_over());
 }
 
 fn a_broken_message_ends_the_call_for_both_ends<P: Peer>() {
