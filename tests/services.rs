@@ -16,6 +16,7 @@ mod services {
     pub(crate) mod metadata;
     pub(crate) mod names;
     pub(crate) mod panics;
+    pub(crate) mod queued;
     pub(crate) mod shutdown;
     pub(crate) mod threads;
     pub(crate) mod waits;

@@ -63,6 +63,8 @@ struct State {
     timer: Option<TimerId>,
     /// Who waits for the only message, before the application knows of the call.
     arrival: Option<Arrival>,
+    /// The only message of a call that waits for a thread.
+    parked: Option<Bytes>,
     /// Nobody has asked for the call's close, but the server wants to know.
     is_watched: bool,
     progress: Sent,
@@ -276,6 +278,7 @@ impl State {
         if let Some(arrival) = self.arrival.take() {
             done.arrival = Some((arrival.then, None));
         }
+        done.parked = self.parked.take();
         self.pollers.wake_all(done);
     }
 }
@@ -305,6 +308,7 @@ impl CallCore {
                 cause: None,
                 timer: None,
                 arrival: None,
+                parked: None,
                 is_watched: false,
                 progress: Sent::Nothing,
                 rules,
@@ -368,6 +372,24 @@ impl CallCore {
             state.is_watched = is_watched;
             state.advance(context, done);
         });
+    }
+
+    /// The call waits for a thread, with its only message if it has one. The client's going away is
+    /// looked out for, and then the message is dropped.
+    pub(crate) fn park(self: &Arc<Self>, message: Option<Bytes>) {
+        self.with_state(|state, context, done| {
+            state.is_watched = true;
+            match state.stream {
+                Some(_) => state.parked = message,
+                None => done.parked = message,
+            }
+            state.advance(context, done);
+        });
+    }
+
+    /// The message, unless the call has ended.
+    pub(crate) fn unpark(&self) -> Option<Bytes> {
+        self.state.lock().parked.take()
     }
 
     pub(crate) fn start<T: Send + 'static>(

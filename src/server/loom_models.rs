@@ -1,12 +1,13 @@
 //! Models of handlers on their way: no wake is lost, and `run` returns when all is done.
 
+use super::handled::Handled;
 use super::run_queue::RunQueue;
 use crate::call::{CallCore, NewCall, Observer, Owner};
 use crate::codec::Raw;
 use crate::cq::PendingOp;
 use crate::iomgr::{PeerAddress, iomgr_for_tests};
 use crate::metadata::Metadata;
-use crate::service::{Builder, Method, MethodDescriptor, Response};
+use crate::service::{Builder, MethodDescriptor, Response};
 use crate::status::{Code, Status};
 use crate::sync::{AtomicUsize, Mutex, Ordering::SeqCst};
 use crate::transport::{Head, Message, Stream};
@@ -78,7 +79,7 @@ impl Promise {
 }
 
 /// A method whose handler answers when a promise was kept so often.
-fn method(promise: &Arc<Promise>, times: usize) -> Arc<Method> {
+fn method(promise: &Arc<Promise>, times: usize) -> Arc<Handled> {
     const METHOD: MethodDescriptor<Bytes, Bytes, Raw> =
         MethodDescriptor::unary("/model.Model/Wait");
     let promise = promise.clone();
@@ -90,10 +91,10 @@ fn method(promise: &Arc<Promise>, times: usize) -> Arc<Method> {
         }
     });
     let method = service.build().into_parts().0.pop();
-    Arc::new(method.expect("one was added"))
+    Handled::new(method.expect("one was added"), 1)
 }
 
-fn call(queue: &RunQueue, method: &Arc<Method>) -> Arc<StdMutex<Option<Code>>> {
+fn call(queue: &RunQueue, method: &Arc<Handled>) -> Arc<StdMutex<Option<Code>>> {
     let code = Arc::default();
     let head = Head {
         path: http::uri::PathAndQuery::from_static("/model.Model/Wait"),

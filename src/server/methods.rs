@@ -1,5 +1,6 @@
 //! Which calls go to whom: to a method's handler, or to those who have requested its calls.
 
+use super::handled::Handled;
 use super::run_queue::RunQueue;
 use crate::call::{CallCore, MessageRules, NewCall, Outcome};
 use crate::cq::PendingOp;
@@ -80,7 +81,7 @@ struct MethodState {
 /// Who takes a method's calls.
 enum Taker {
     /// A handler, on a thread in `run`.
-    Handler(Arc<service::Method>),
+    Handler(Arc<Handled>),
     /// Those who request them. Locked before a call's state. Operations complete and calls are
     /// cancelled without it.
     Requests(Mutex<Calls>),
@@ -91,13 +92,13 @@ impl MethodState {
         Self { payload, rules, taker: Taker::Requests(Mutex::default()) }
     }
 
-    fn handled(method: service::Method, rules: MessageRules) -> Self {
+    fn handled(method: service::Method, rules: MessageRules, max_waiting: usize) -> Self {
         let payload = match method.kind().has_one_request() {
             true => Payload::OnlyMessage,
             false => Payload::None,
         };
         let rules = method.config().rules(rules);
-        Self { payload, rules, taker: Taker::Handler(Arc::new(method)) }
+        Self { payload, rules, taker: Taker::Handler(Handled::new(method, max_waiting)) }
     }
 
     fn requests(&self) -> Option<&Mutex<Calls>> {
@@ -142,8 +143,9 @@ impl Methods {
     ) -> Self {
         // With no method at all, it is those of any method that will be requested.
         let takes_any = registered.is_empty() && handled.is_empty() || fallback.is_some();
+        let handler = |method| MethodState::handled(method, rules, max_waiting);
         let any = match fallback {
-            Some(method) => MethodState::handled(method, rules),
+            Some(method) => handler(method),
             None => MethodState::requested(Payload::None, rules),
         };
         let (mut all, mut by_name) = (vec![any], BTreeMap::new());
@@ -153,7 +155,7 @@ impl Methods {
         }
         for method in handled {
             by_name.insert(method.path().clone(), all.len());
-            all.push(MethodState::handled(method, rules));
+            all.push(handler(method));
         }
         let arriving = Mutex::new(Some(Slab::new()));
         Self { by_name, all, takes_any: AtomicBool::new(takes_any), max_waiting, arriving }
@@ -172,7 +174,7 @@ impl Methods {
     /// The handler of a method, if it has one.
     pub(super) fn handler(&self, method: usize) -> Option<&service::Method> {
         match &self.all[method].taker {
-            Taker::Handler(method) => Some(method),
+            Taker::Handler(handled) => Some(handled.method()),
             Taker::Requests(_) => None,
         }
     }
@@ -217,7 +219,7 @@ impl Methods {
     /// A call comes: it goes to its handler or to who has asked for one, or waits.
     pub(super) fn deliver(&self, method: usize, call: NewCall, run_queue: &RunQueue) {
         match &self.all[method].taker {
-            Taker::Handler(method) => run_queue.handle(method, call),
+            Taker::Handler(handled) => run_queue.handle(handled, call),
             Taker::Requests(calls) => self.offer(calls, call),
         }
     }

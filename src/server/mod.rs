@@ -5,6 +5,7 @@
 
 mod builder;
 mod connections;
+mod handled;
 mod lifetimes;
 #[cfg(all(test, turnstile_loom))]
 mod loom_models;

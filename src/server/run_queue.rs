@@ -5,13 +5,13 @@
 //! end, in one write for each connection. A blocking handler is run after its turn, which others
 //! finish: so it keeps nothing back but its thread.
 
+use super::handled::{Handled, Waiting};
 use super::task::{Task, panicked, span_of};
 use crate::call::{CallCore, NewCall, Outcome, Reply};
 use crate::cq::sealed::Queue as _;
 use crate::cq::{Complete, CompletionQueue, Turn, block_on};
 use crate::iomgr::{Deadline, Iomgr, TimerId};
-use crate::service::{Method, Style};
-use crate::status::Status;
+use crate::service::Method;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::SeqCst};
 use bytes::Bytes;
 use std::mem;
@@ -24,20 +24,6 @@ pub(super) enum Job {
     Handle(Waiting),
     /// A handler's future has been woken.
     Poll(Arc<Task>),
-}
-
-/// A call that waits for its handler. One that is dropped instead has come too late.
-pub(super) struct Waiting {
-    method: Arc<Method>,
-    call: Option<NewCall>,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(call) = &self.call {
-            call.owner.core().cancel(Status::unavailable("the server is shutting down"));
-        }
-    }
 }
 
 /// The jobs of one server.
@@ -70,9 +56,9 @@ impl RunQueue {
     }
 
     /// A call has come for a handler.
-    pub(super) fn handle(&self, method: &Arc<Method>, call: NewCall) {
+    pub(super) fn handle(&self, handled: &Arc<Handled>, call: NewCall) {
+        let Some(waiting) = Waiting::begin(handled, call) else { return };
         self.live.fetch_add(1, SeqCst);
-        let waiting = Waiting { method: method.clone(), call: Some(call) };
         if !self.push(Job::Handle(waiting)) {
             self.one_ended();
         }
@@ -122,7 +108,7 @@ impl RunQueue {
         for event in turn {
             match event.tag {
                 Job::Poll(task) => task.run(),
-                Job::Handle(call) if call.method.style() == Style::Blocking => return Some(call),
+                Job::Handle(call) if call.handled().is_blocking() => return Some(call),
                 Job::Handle(call) => self.start(call),
             }
         }
@@ -131,7 +117,7 @@ impl RunQueue {
 
     /// Makes a task of a call and polls it for the first time.
     fn start(self: &Arc<Self>, mut waiting: Waiting) {
-        let Some(NewCall { owner, message }) = waiting.call.take() else { return };
+        let Some(NewCall { owner, message }) = waiting.end() else { return };
         let core = owner.core().clone();
         // It may have waited for a thread until its deadline.
         if core.expire() {
@@ -139,7 +125,7 @@ impl RunQueue {
         }
         // Making the future runs the handler's own code already, for some handlers.
         let span = span_of(&core);
-        let handle = || span.in_scope(|| waiting.method.handle(core.clone(), message));
+        let handle = || span.in_scope(|| waiting.handled().method().handle(core.clone(), message));
         match catch_unwind(AssertUnwindSafe(handle)) {
             Ok(future) => Task::new(future, owner, self.clone(), span).run(),
             Err(panic) => {
@@ -151,12 +137,10 @@ impl RunQueue {
 
     /// Handles a call on this thread, for as long as that takes.
     fn run_blocking(&self, mut waiting: Waiting) {
-        let Some(NewCall { owner, message }) = waiting.call.take() else { return };
+        let Some(NewCall { owner, message }) = waiting.end() else { return };
         let call = owner.core();
-        // The client's going away is looked out for from here on.
-        call.watch(true);
         if !call.expire() && !call.is_over() {
-            call.finish(handle_blocking(&waiting.method, call, message));
+            call.finish(handle_blocking(waiting.handled().method(), call, message));
         }
         drop(owner);
         self.one_ended();

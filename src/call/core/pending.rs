@@ -53,6 +53,7 @@ pub(super) struct Done {
     pub(super) stream: Option<Box<dyn Stream>>,
     /// What is only to be dropped, which may run code of the application.
     message: Option<Message>,
+    pub(super) parked: Option<Bytes>,
     statuses: Few<Hold>,
     /// Taken out before the rest is settled.
     pub(super) seen: Seen,

@@ -26,6 +26,7 @@ on_both_transports! {
     a_wait_for_the_end_that_is_dropped_leaves_nothing,
     a_wait_for_the_end_keeps_the_waker_of_its_last_poll_only,
     a_waker_that_is_dropped_may_use_its_call,
+    a_message_that_waits_for_a_thread_goes_with_its_call,
     a_broken_message_ends_the_call_for_both_ends,
     polled_and_started_operations_keep_one_order,
 }
@@ -307,6 +308,35 @@ fn a_waker_that_is_dropped_may_use_its_call<P: Peer>() {
     rpc.client.cancel();
     rpc.settle();
     assert!(call.is_over());
+}
+
+/// A message that says when it is dropped.
+struct Tracked {
+    _message: Arc<()>,
+}
+
+impl AsRef<[u8]> for Tracked {
+    fn as_ref(&self) -> &[u8] {
+        b"parked"
+    }
+}
+
+fn a_message_that_waits_for_a_thread_goes_with_its_call<P: Peer>() {
+    let message = Arc::new(());
+    let tracked = || Some(Bytes::from_owner(Tracked { _message: message.clone() }));
+    let mut rpc = Rpc::<P>::new();
+    rpc.handled().park(tracked());
+    assert_eq!(rpc.handled().unpark().as_deref(), Some(&b"parked"[..]));
+    rpc.handled().park(tracked());
+    rpc.settle();
+    assert_eq!(Arc::strong_count(&message), 2, "it waits");
+    rpc.client.cancel();
+    rpc.settle();
+    assert!(rpc.handled().is_over(), "nobody has asked for its end, and yet it is known");
+    assert_eq!(Arc::strong_count(&message), 1, "it is gone before a thread comes");
+    rpc.handled().park(tracked());
+    assert_eq!(rpc.handled().unpark(), None, "the call is over");
+    assert_eq!(Arc::strong_count(&message), 1);
 }
 
 fn a_broken_message_ends_the_call_for_both_ends<P: Peer>() {
