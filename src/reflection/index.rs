@@ -37,6 +37,21 @@ struct File {
     dependencies: Vec<String>,
 }
 
+impl File {
+    /// Whether another file of this name says the same, whatever comments it has. Each compiler
+    /// brings its own version of protobuf's own files.
+    fn is_like(&self, bytes: &Bytes, file: &FileDescriptorProto) -> bool {
+        let without_comments = |file: &FileDescriptorProto| FileDescriptorProto {
+            source_code_info: None,
+            ..file.clone()
+        };
+        let known = || FileDescriptorProto::decode(self.bytes.clone());
+        file.name().starts_with("google/protobuf/")
+            || self.bytes == *bytes
+            || known().is_ok_and(|known| without_comments(&known) == without_comments(file))
+    }
+}
+
 impl Index {
     /// Adds the files of a serialized `FileDescriptorSet`. One that is there already is skipped.
     ///
@@ -52,7 +67,7 @@ impl Index {
         for bytes in RawSet::decode(set).map_err(unreadable)?.file {
             let file = FileDescriptorProto::decode(bytes.clone()).map_err(unreadable)?;
             match self.by_name.get(file.name()) {
-                Some(known) if self.files[*known].bytes == bytes => {}
+                Some(known) if self.files[*known].is_like(&bytes, &file) => {}
                 Some(_) => {
                     return Err(Error::config(format!(
                         "two descriptor sets for reflection have a file {:?} each, and these differ; \

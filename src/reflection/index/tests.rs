@@ -174,6 +174,16 @@ fn a_file_may_be_in_several_sets_if_it_is_the_same() {
 }
 
 #[test]
+fn comments_and_versions_of_protobufs_own_files_may_differ() {
+    let commented = FileDescriptorProto {
+        source_code_info: Some(prost_types::SourceCodeInfo::default()),
+        ..everything()
+    };
+    let mut index = index(&[everything(), file("google/protobuf/any.proto", "a", &[])]);
+    index.add(&set(&[commented, file("google/protobuf/any.proto", "b", &[])])).unwrap();
+}
+
+#[test]
 fn bytes_that_are_no_set_are_an_error_that_says_what_is_wanted() {
     for bytes in [&b"nonsense"[..], &[0x0a, 0x7f], &[0x0a, 0x02, 0xff, 0xff]] {
         let error = Index::default().add(bytes).unwrap_err().to_string();
