@@ -249,10 +249,10 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// The size of a header list as RFC 9113 section 6.5.2 counts it, before compression: 32 bytes an
-/// entry besides its name and value. Pseudo-headers, which the map does not hold, come on top.
-pub(crate) fn wire_size(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+/// The size of a header as RFC 9113 section 6.5.2 counts it, before compression: 32 bytes besides
+/// its name and value.
+pub(crate) fn wire_size(name: &HeaderName, value: &HeaderValue) -> usize {
+    name.as_str().len() + value.len() + 32
 }
 
 /// Looks for a received value that ought to be base64 and is not.

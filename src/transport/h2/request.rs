@@ -5,7 +5,7 @@ use crate::iomgr::PeerAddress;
 use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
 use crate::transport::Head;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,6 @@ use std::time::Duration;
 /// The content type of every answer.
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// Why a request is no call: a complete answer, without a body.
@@ -62,12 +60,13 @@ pub(super) fn read_head<B>(
 ) -> Result<(Head, B), Box<Refusal>> {
     let (parts, body) = request.into_parts();
     check_method(&parts.method)?;
-    let subtype = read_content_type(&parts.headers)?;
-    check_te(&parts.headers)?;
-    check_size(&parts.headers, max_metadata_size)?;
-    check_encoding(&parts.headers)?;
+    let fields = Fields::of(&parts.headers);
+    let subtype = read_content_type(fields.content_type)?;
+    check_te(fields.has_te_trailers)?;
+    check_size(fields.size, max_metadata_size)?;
+    check_encoding(fields.encoding)?;
     check_binary(&parts.headers)?;
-    let timeout = read_timeout(&parts.headers)?;
+    let timeout = read_timeout(fields.timeout)?;
     let uri = parts.uri.into_parts();
     let path = uri.path_and_query.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     let head = Head {
@@ -79,6 +78,39 @@ pub(super) fn read_head<B>(
         peer: peer.clone(),
     };
     Ok((head, body))
+}
+
+/// What gRPC wants to know of a request's headers, found in one pass: looking up each by its name
+/// costs twice as much, above all for those that are not there. Of several values the first counts.
+#[derive(Default)]
+struct Fields<'a> {
+    content_type: Option<&'a HeaderValue>,
+    has_te_trailers: bool,
+    encoding: Option<&'a HeaderValue>,
+    timeout: Option<&'a HeaderValue>,
+    /// As RFC 9113 section 6.5.2 counts it. Pseudo-headers, which the map does not hold, come on top.
+    size: usize,
+}
+
+impl<'a> Fields<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            fields.size += metadata::wire_size(name, value);
+            let field = match name.as_str() {
+                "content-type" => &mut fields.content_type,
+                "grpc-encoding" => &mut fields.encoding,
+                "grpc-timeout" => &mut fields.timeout,
+                "te" => {
+                    fields.has_te_trailers |= value.as_bytes().eq_ignore_ascii_case(b"trailers");
+                    continue;
+                }
+                _ => continue,
+            };
+            field.get_or_insert(value);
+        }
+        fields
+    }
 }
 
 type Check = Result<(), Box<Refusal>>;
@@ -98,8 +130,8 @@ fn check_method(method: &Method) -> Check {
 /// "Content-Type → "content-type" "application/grpc" [("+proto" / "+json" / {custom})]", and 415
 /// for anything else, so that a client that is not gRPC sees an HTTP error. Gives what follows the
 /// plus.
-fn read_content_type(headers: &HeaderMap) -> Result<Option<Box<str>>, Box<Refusal>> {
-    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+fn read_content_type(value: Option<&HeaderValue>) -> Result<Option<Box<str>>, Box<Refusal>> {
+    let value = value.map_or(&b""[..], HeaderValue::as_bytes);
     let known = b"application/grpc";
     let is_grpc = value.len() >= known.len() && value[..known.len()].eq_ignore_ascii_case(known);
     let rest = if is_grpc { &value[known.len()..] } else { b"" };
@@ -123,9 +155,8 @@ fn read_content_type(headers: &HeaderMap) -> Result<Option<Box<str>>, Box<Refusa
 }
 
 /// "TE → "te" "trailers" # Used to detect incompatible proxies".
-fn check_te(headers: &HeaderMap) -> Check {
-    let is_trailers = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"trailers");
-    if headers.get_all(TE).iter().any(is_trailers) {
+fn check_te(has_trailers: bool) -> Check {
+    if has_trailers {
         return Ok(());
     }
     let message = "the request has no te: trailers; a proxy that drops it may drop the trailers \
@@ -134,8 +165,7 @@ fn check_te(headers: &HeaderMap) -> Check {
     refuse(StatusCode::OK, Code::Internal, message)
 }
 
-fn check_size(headers: &HeaderMap, limit: usize) -> Check {
-    let size = metadata::wire_size(headers);
+fn check_size(size: usize, limit: usize) -> Check {
     if size <= limit {
         return Ok(());
     }
@@ -146,8 +176,8 @@ fn check_size(headers: &HeaderMap, limit: usize) -> Check {
     refuse(StatusCode::OK, Code::ResourceExhausted, message)
 }
 
-fn check_encoding(headers: &HeaderMap) -> Check {
-    let Some(encoding) = headers.get(GRPC_ENCODING) else { return Ok(()) };
+fn check_encoding(encoding: Option<&HeaderValue>) -> Check {
+    let Some(encoding) = encoding else { return Ok(()) };
     if encoding.as_bytes() == b"identity" {
         return Ok(());
     }
@@ -167,9 +197,40 @@ fn check_binary(headers: &HeaderMap) -> Check {
         .or_else(|error| refuse(StatusCode::OK, Code::Internal, error.to_string()))
 }
 
-fn read_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Box<Refusal>> {
-    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+fn read_timeout(value: Option<&HeaderValue>) -> Result<Option<Duration>, Box<Refusal>> {
+    let Some(value) = value else { return Ok(None) };
     timeout::parse(value.as_bytes())
         .map(Some)
         .or_else(|error| refuse(StatusCode::OK, Code::Internal, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fields;
+    use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
+
+    #[test]
+    fn the_size_counts_every_value_and_the_first_value_counts() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("te", "trailers"), ("x-a", "1"), ("x-a", "22")] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let fields = Fields::of(&headers);
+        assert_eq!(fields.size, (2 + 8 + 32) + (3 + 1 + 32) + (3 + 2 + 32));
+        assert!(fields.has_te_trailers);
+        assert_eq!((fields.content_type, fields.encoding, fields.timeout), (None, None, None));
+
+        headers.append(CONTENT_TYPE, HeaderValue::from_static("first"));
+        headers.append(CONTENT_TYPE, HeaderValue::from_static("second"));
+        assert_eq!(Fields::of(&headers).content_type.unwrap(), "first");
+    }
+
+    #[test]
+    fn any_of_several_te_may_be_the_trailers() {
+        let mut headers = HeaderMap::new();
+        headers.append(TE, HeaderValue::from_static("gzip"));
+        assert!(!Fields::of(&headers).has_te_trailers);
+        headers.append(TE, HeaderValue::from_static("Trailers"));
+        assert!(Fields::of(&headers).has_te_trailers);
+    }
 }
