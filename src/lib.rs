@@ -50,6 +50,7 @@ pub mod metadata;
 pub mod stats;
 pub mod status;
 
+mod compression;
 mod sync;
 
 mod call;
@@ -74,6 +75,7 @@ pub use prost_types;
 
 pub use bytes::Bytes;
 pub use call::{Batch, Call, Outcome, StartError};
+pub use compression::Encoding;
 pub use cq::{Queue, ShutDown, block_on, engine_name};
 pub use error::{Error, Result};
 pub use http::Extensions;

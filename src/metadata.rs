@@ -204,6 +204,11 @@ impl Metadata {
         is_visible(key) && self.headers.remove(key).is_some()
     }
 
+    /// The values of one of the headers that are not shown.
+    pub(crate) fn hidden(&self, name: &str) -> impl Iterator<Item = &HeaderValue> {
+        self.headers.get_all(name).into_iter()
+    }
+
     /// Wraps a header map as it came.
     pub(crate) const fn from_headers(headers: HeaderMap) -> Self {
         Self { headers }

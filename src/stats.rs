@@ -179,13 +179,6 @@ pub struct MessageSize {
     pub uncompressed: usize,
 }
 
-impl MessageSize {
-    /// The size of a message that is not compressed.
-    pub(crate) fn plain(bytes: usize) -> Self {
-        Self { compressed: bytes, uncompressed: bytes }
-    }
-}
-
 /// The messages that a call had in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

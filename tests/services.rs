@@ -7,6 +7,8 @@ mod services {
     pub(crate) mod backpressure;
     pub(crate) mod cancelled;
     pub(crate) mod common;
+    #[cfg(feature = "gzip")]
+    pub(crate) mod compression;
     pub(crate) mod crowds;
     pub(crate) mod deadlines;
     pub(crate) mod interceptors;

@@ -26,6 +26,8 @@ use std::fmt;
 pub struct Batch {
     pub(super) initial_metadata: Option<Metadata>,
     pub(super) message: Option<Bytes>,
+    /// The message goes as it is, whatever the call's encoding.
+    pub(super) is_uncompressed: bool,
     pub(super) status: Option<Status>,
     pub(super) receives_message: bool,
     pub(super) receives_close: bool,
@@ -46,6 +48,22 @@ impl Batch {
     /// Sends a message: the bytes of one protobuf message, or whatever the method's codec makes.
     pub fn send_message(mut self, message: impl Into<Bytes>) -> Self {
         self.message = Some(message.into());
+        self.is_uncompressed = false;
+        self
+    }
+
+    /// The same without compression, on a call that has it: for a message that is compressed
+    /// already, or that holds a secret.
+    ///
+    /// ```
+    /// # use turnstile::Batch;
+    /// let jpeg = vec![0xff, 0xd8, 0xff];
+    /// let batch = Batch::new().send_message_uncompressed(jpeg);
+    /// # let _ = batch;
+    /// ```
+    pub fn send_message_uncompressed(mut self, message: impl Into<Bytes>) -> Self {
+        self.message = Some(message.into());
+        self.is_uncompressed = true;
         self
     }
 

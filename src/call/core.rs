@@ -3,7 +3,7 @@
 //! A call is run (by the thread that finds one of its wakers fired) or used (by an application's
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
 //! complete batches, and drop what the call was given, after the lock is gone. [`poll`] has the
-//! operations of handlers, which are polled instead of started; [`messages`] what messages may be;
+//! operations of handlers, which are polled instead of started; [`messages`] limits and compression;
 //! [`over`] the wait for its end; [`observe`] what is told of a call.
 
 mod messages;
@@ -12,11 +12,12 @@ mod over;
 mod pending;
 mod poll;
 
-pub(crate) use messages::MessageRules;
+pub(crate) use messages::{MessageRules, Outgoing};
 pub(crate) use observe::Observer;
 pub(crate) use over::Over;
 pub use poll::Reply;
 
+use messages::{Compressed, Messages};
 use observe::Tally;
 use pending::{Done, NO_BATCH, Pending};
 
@@ -25,10 +26,9 @@ use super::batch::{Batch, OpKind, StartError, StartErrorCause};
 use crate::cq::{self, PendingOp};
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, Scheduled, TimerId};
 use crate::metadata::Metadata;
-use crate::stats::MessageSize;
 use crate::status::{Code, Status};
-use crate::sync::Mutex;
-use crate::transport::{Head, Message, Stream};
+use crate::sync::{AtomicBool, Mutex};
+use crate::transport::{Head, Stream};
 use bytes::Bytes;
 use slab::Slab;
 use std::fmt;
@@ -48,6 +48,9 @@ pub(crate) struct CallCore {
     iomgr: Arc<Iomgr>,
     scheduled: Scheduled,
     observer: Observer,
+    max_send_size: usize,
+    /// Replies have an encoding, or have had one. Set under the lock; a hint without it.
+    may_compress: AtomicBool,
     /// Locked before h2's own locks. No batch completes and no user code runs under it.
     state: Mutex<State>,
 }
@@ -68,7 +71,7 @@ struct State {
     /// Nobody has asked for the call's close, but the server wants to know.
     is_watched: bool,
     progress: Sent,
-    rules: MessageRules,
+    messages: Messages,
     tally: Tally,
     pending: Pending,
     /// Trailing metadata that a handler has set before it knows its status.
@@ -124,7 +127,7 @@ impl State {
     fn send_initial_metadata(&mut self, done: &mut Done) -> Result<(), Status> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let Some((id, metadata)) = self.pending.initial_metadata.take() else { return Ok(()) };
-        let result = stream.send_initial_metadata(metadata);
+        let result = stream.send_initial_metadata(metadata, self.messages.replies);
         self.pending.finish(id, result.is_ok(), done, |_| {});
         result
     }
@@ -133,9 +136,9 @@ impl State {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let Some((id, message)) = &mut self.pending.message else { return Ok(()) };
         let id = *id;
-        let (rules, tally) = (&self.rules, &mut self.tally);
-        let begin = |message: Message| {
-            let (message, size) = rules.seal(message)?;
+        let (messages, tally) = (&self.messages, &mut self.tally);
+        let begin = |message: Outgoing| {
+            let (message, size) = messages.seal(message)?;
             stream.begin_message(message).map(|()| tally.send(size, done))
         };
         let result = match message.take().map_or(Ok(()), begin) {
@@ -239,11 +242,12 @@ impl State {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Err(self.cause_of_end()));
         };
-        let message = ready!(stream.poll_message(context))?.map(|message| message.data);
-        if let Some(message) = &message {
-            self.tally.receive(MessageSize::plain(message.len()), done);
-        }
-        Poll::Ready(Ok(message))
+        let Some(message) = ready!(stream.poll_message(context))? else {
+            return Poll::Ready(Ok(None));
+        };
+        let (message, size) = self.messages.open(message)?;
+        self.tally.receive(size, done);
+        Poll::Ready(Ok(Some(message)))
     }
 
     /// Why there is no stream.
@@ -295,6 +299,7 @@ impl CallCore {
         stream.set_max_message_size(rules.max_receive_size);
         observer.begin(&head);
         let tally = Tally::new(observer.has_stats());
+        let messages = Messages::new(rules, &head);
         let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let call = Arc::new(Self {
             head,
@@ -302,6 +307,8 @@ impl CallCore {
             iomgr,
             scheduled: Scheduled::default(),
             observer,
+            max_send_size: rules.max_send_size,
+            may_compress: AtomicBool::new(messages.replies.is_some()),
             state: Mutex::new(State {
                 stream: Some(stream),
                 is_cancelled: false,
@@ -311,7 +318,7 @@ impl CallCore {
                 parked: None,
                 is_watched: false,
                 progress: Sent::Nothing,
-                rules,
+                messages,
                 tally,
                 pending: Pending::default(),
                 trailers: Metadata::new(),
@@ -351,6 +358,13 @@ impl CallCore {
     ) -> Poll<Option<Bytes>> {
         self.with_state(|state, context, done| {
             state.take_in(context);
+            if self.head.encoding.is_some() {
+                // To decompress may take long, and this thread is driving the connection: the call
+                // runs when it is done with that.
+                self.wake_by_ref();
+                state.arrival = Some(Arrival { message: None, then: later() });
+                return Poll::Pending;
+            }
             let mut message = None;
             match state.poll_only_message(&mut message, context, done) {
                 Poll::Ready(Ok(message)) => Poll::Ready(Some(message)),
@@ -399,6 +413,8 @@ impl CallCore {
         tag: T,
     ) -> Result<(), StartError<T>> {
         let _context = ExecCtx::enter();
+        let message = batch.message.as_ref().filter(|_| !batch.is_uncompressed);
+        let compressed = message.and_then(|message| self.compress(message));
         self.with_state(|state, context, done| {
             if let Err(cause) = state.check(&batch) {
                 return Err(StartError::new(batch, tag, cause));
@@ -409,7 +425,7 @@ impl CallCore {
                     return Err(StartError::new(batch, tag, StartErrorCause::ShutDown));
                 }
             };
-            state.file(batch, op, done);
+            state.file(batch, compressed, op, done);
             state.advance(context, done);
             Ok(())
         })
@@ -500,7 +516,13 @@ impl State {
     }
 
     /// Files a batch that can be started.
-    fn file(&mut self, mut batch: Batch, op: PendingOp<Outcome>, done: &mut Done) {
+    fn file(
+        &mut self,
+        mut batch: Batch,
+        compressed: Option<Compressed>,
+        op: PendingOp<Outcome>,
+        done: &mut Done,
+    ) {
         if batch.message.is_some() && self.progress == Sent::Nothing {
             // The message's head; it completes with the message.
             batch.initial_metadata.get_or_insert_default();
@@ -511,7 +533,7 @@ impl State {
         if batch.status.is_some() {
             self.progress = Sent::Status;
         }
-        self.pending.file(batch, op, done);
+        self.pending.file(batch, compressed, op, done);
     }
 }
 

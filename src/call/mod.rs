@@ -13,10 +13,11 @@ mod tests;
 
 pub use batch::{Batch, StartError};
 pub use core::Reply;
-pub(crate) use core::{CallCore, MessageRules, Observer, OnlyMessage, Over, Owner};
+pub(crate) use core::{CallCore, MessageRules, Observer, OnlyMessage, Outgoing, Over, Owner};
 pub(crate) use event::NewCall;
 pub use event::Outcome;
 
+use crate::compression::Encoding;
 use crate::cq;
 use crate::iomgr::{Deadline, PeerAddress};
 use crate::metadata::Metadata;
@@ -62,6 +63,30 @@ impl<T: Send + 'static> Call<T> {
     /// DEADLINE_EXCEEDED.
     pub fn deadline(&self) -> Deadline {
         self.owner.core().deadline()
+    }
+
+    /// What the call's replies are compressed with: at first what was configured
+    /// ([`Builder::compress_replies`](crate::Builder::compress_replies)), if the client can read it.
+    pub fn compression(&self) -> Option<Encoding> {
+        self.owner.core().compression()
+    }
+
+    /// Chooses what the call's replies are compressed with; `None` is not at all. A client that has
+    /// not said that it can read the encoding gets them as they are, and that is no error.
+    ///
+    /// Callable from any thread, until initial metadata is sent; never blocks.
+    ///
+    /// # Errors
+    /// If initial metadata has been sent, or the call is over.
+    ///
+    /// ```
+    /// # #[cfg(feature = "gzip")]
+    /// fn compress<T: Send>(call: &turnstile::Call<T>) -> Result<(), turnstile::Status> {
+    ///     call.set_compression(Some(turnstile::Encoding::Gzip))
+    /// }
+    /// ```
+    pub fn set_compression(&self, encoding: Option<Encoding>) -> Result<(), Status> {
+        self.owner.core().set_compression(encoding)
     }
 
     /// Starts a batch. `tag` comes out of the call's queue when it has completed.

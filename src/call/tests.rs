@@ -33,6 +33,8 @@ mod inproc_peer;
 mod rpc;
 
 mod batches;
+#[cfg(any(feature = "gzip", feature = "deflate", feature = "zstd"))]
+mod compression;
 mod endings;
 mod flow_control;
 mod kinds;

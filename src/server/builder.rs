@@ -6,6 +6,7 @@ use super::run_queue::RunQueue;
 use super::{Inner, Server};
 use crate::call::MessageRules;
 use crate::codec::{Codec, Raw};
+use crate::compression::{Encoding, Encodings};
 use crate::error::{Error, Result};
 use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, Listening, TcpListener};
 use crate::monitor::Channelz;
@@ -188,18 +189,50 @@ impl Builder {
         self
     }
 
-    /// The largest message that is received, in bytes without its prefix. Default 4 MiB; a larger
-    /// one ends its call with RESOURCE_EXHAUSTED.
+    /// The largest message that is received, in bytes without its prefix, both as it comes and when
+    /// it is decompressed. Default 4 MiB; a larger one ends its call with RESOURCE_EXHAUSTED, and
+    /// no more of it than this is ever held.
     pub fn max_receive_message_size(&mut self, bytes: usize) -> &mut Self {
         self.config.max_message_size = bytes;
         self.rules.max_receive_size = bytes;
         self
     }
 
-    /// The largest message that is sent, in bytes without its prefix. Unlimited by default; a larger
+    /// The largest message that is sent, in bytes before compression. Unlimited by default; a larger
     /// one ends its call with RESOURCE_EXHAUSTED, and with the two sizes in the message.
     pub fn max_send_message_size(&mut self, bytes: usize) -> &mut Self {
         self.rules.max_send_size = bytes;
+        self
+    }
+
+    /// Takes requests that are compressed with these encodings, and tells clients so. None by
+    /// default: a compressed request then ends with UNIMPLEMENTED, and the client hears what there
+    /// is.
+    ///
+    /// ```
+    /// use turnstile::{Encoding, Server};
+    ///
+    /// // All for which a cargo feature is on.
+    /// let server = Server::builder().accept_compressed(Encoding::ALL).bind("127.0.0.1:0")?;
+    /// # drop(server);
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
+    pub fn accept_compressed(&mut self, encodings: &[Encoding]) -> &mut Self {
+        self.config.accepts = Encodings::of(encodings);
+        self
+    }
+
+    /// Compresses replies, for clients that say they can read it. They are not by default. A
+    /// service ([`Service::compress_replies`]), a method ([`Service::configure`]) and a call
+    /// ([`Context::set_compression`](crate::Context::set_compression)) can have it otherwise, and
+    /// single messages can do without
+    /// ([`Writer::write_uncompressed`](crate::Writer::write_uncompressed)). Those that would not
+    /// become smaller are sent as they are.
+    ///
+    /// The thread that sends compresses. That takes some milliseconds for each 100 KiB with gzip or
+    /// deflate, and less than one with zstd: worth it where the network is slower than that.
+    pub fn compress_replies(&mut self, encoding: impl Into<Option<Encoding>>) -> &mut Self {
+        self.rules.compression = encoding.into();
         self
     }
 

@@ -4,6 +4,7 @@
 //! that a handler that waits holds nobody up.
 
 use super::{Context, streaming};
+use crate::compression::Encoding;
 use crate::cq::block_on;
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -73,6 +74,15 @@ impl<T> Writer<T> {
         block_on(self.0.write(message))
     }
 
+    /// The same without compression, on a call that has it: see
+    /// [`Writer::write_uncompressed`](crate::Writer::write_uncompressed).
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write).
+    pub fn write_uncompressed(&mut self, message: T) -> Result<(), Status> {
+        block_on(self.0.write_uncompressed(message))
+    }
+
     /// Sends every message of a stream, until it ends or fails. Blocks until then.
     ///
     /// # Errors
@@ -90,6 +100,14 @@ impl<T> Writer<T> {
     /// If it has been sent, or the call is over.
     pub fn send_initial_metadata(&mut self, metadata: Metadata) -> Result<(), Status> {
         self.0.send_initial_metadata(metadata)
+    }
+
+    /// See [`Context::set_compression`].
+    ///
+    /// # Errors
+    /// If initial metadata has been sent, or the call is over.
+    pub fn set_compression(&mut self, encoding: Option<Encoding>) -> Result<(), Status> {
+        self.0.set_compression(encoding)
     }
 
     /// See [`Context::set_trailers`].

@@ -2,6 +2,7 @@
 
 use super::Service;
 use crate::call::MessageRules;
+use crate::compression::Encoding;
 use crate::error::Error;
 
 /// What the messages of one method may be. What is not set is as its service has it, and then as
@@ -20,6 +21,8 @@ use crate::error::Error;
 pub struct MethodConfig {
     max_receive_size: Option<usize>,
     max_send_size: Option<usize>,
+    /// `Some(None)` is not to compress.
+    compression: Option<Option<Encoding>>,
 }
 
 impl MethodConfig {
@@ -37,11 +40,19 @@ impl MethodConfig {
         self
     }
 
+    /// What replies are compressed with, or that they are not: see
+    /// [`Builder::compress_replies`](crate::Builder::compress_replies).
+    pub fn compress_replies(mut self, encoding: impl Into<Option<Encoding>>) -> Self {
+        self.compression = Some(encoding.into());
+        self
+    }
+
     /// What is set here, and else there.
     pub(super) fn or(self, other: Self) -> Self {
         Self {
             max_receive_size: self.max_receive_size.or(other.max_receive_size),
             max_send_size: self.max_send_size.or(other.max_send_size),
+            compression: self.compression.or(other.compression),
         }
     }
 
@@ -50,6 +61,7 @@ impl MethodConfig {
         MessageRules {
             max_receive_size: self.max_receive_size.unwrap_or(server.max_receive_size),
             max_send_size: self.max_send_size.unwrap_or(server.max_send_size),
+            compression: self.compression.unwrap_or(server.compression),
         }
     }
 }
@@ -69,6 +81,14 @@ impl Service {
     #[must_use]
     pub fn max_send_message_size(self, bytes: usize) -> Self {
         self.configure_all(|config| config.max_send_message_size(bytes))
+    }
+
+    /// What its methods' replies are compressed with, or that they are not (`None`): see
+    /// [`Builder::compress_replies`](crate::Builder::compress_replies).
+    #[must_use]
+    pub fn compress_replies(self, encoding: impl Into<Option<Encoding>>) -> Self {
+        let encoding = encoding.into();
+        self.configure_all(|config| config.compress_replies(encoding))
     }
 
     /// Configures one method, by its name in the .proto file: `SayHello`. A name that is not there

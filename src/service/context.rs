@@ -1,6 +1,7 @@
 //! What a handler knows of its call besides the messages.
 
 use crate::call::CallCore;
+use crate::compression::Encoding;
 use crate::iomgr::{Deadline, PeerAddress};
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -94,6 +95,29 @@ impl Context {
     /// If it has been sent, or the call is over.
     pub fn send_initial_metadata(&self, metadata: Metadata) -> Result<(), Status> {
         self.call.send_initial_metadata(metadata)
+    }
+
+    /// What replies are compressed with: at first what was configured for the method, its service
+    /// or its server ([`Builder::compress_replies`](crate::Builder::compress_replies)), if the
+    /// client can read it.
+    pub fn compression(&self) -> Option<Encoding> {
+        self.call.compression()
+    }
+
+    /// Chooses what replies are compressed with; `None` is not at all. A client that has not said
+    /// that it can read the encoding gets them as they are, and that is no error.
+    ///
+    /// # Errors
+    /// If initial metadata has been sent, with the first message or before; or if the call is over.
+    ///
+    /// ```
+    /// # #[cfg(feature = "gzip")]
+    /// fn compress(call: &turnstile::Context) -> Result<(), turnstile::Status> {
+    ///     call.set_compression(Some(turnstile::Encoding::Gzip))
+    /// }
+    /// ```
+    pub fn set_compression(&self, encoding: Option<Encoding>) -> Result<(), Status> {
+        self.call.set_compression(encoding)
     }
 
     /// Sets the trailing metadata that the call ends with, whatever its outcome. What the handler's

@@ -186,10 +186,11 @@ impl Replies {
     ) -> Reply {
         outcome
             .and_then(|response| {
+                let is_uncompressed = response.is_uncompressed();
                 let (message, initial_metadata, trailers) = response.into_parts();
                 let message = Some(self.0.apply(C::encode(&message)?)?);
                 let status = Status::ok().with_metadata(trailers);
-                Ok(Reply { initial_metadata, message, status })
+                Ok(Reply { initial_metadata, message, is_uncompressed, status })
             })
             .unwrap_or_else(Reply::from)
     }

@@ -109,12 +109,18 @@ pub struct Response<T> {
     message: T,
     metadata: Metadata,
     trailers: Metadata,
+    is_uncompressed: bool,
 }
 
 impl<T> Response<T> {
     /// A reply without metadata.
     pub fn new(message: T) -> Self {
-        Self { message, metadata: Metadata::new(), trailers: Metadata::new() }
+        Self {
+            message,
+            metadata: Metadata::new(),
+            trailers: Metadata::new(),
+            is_uncompressed: false,
+        }
     }
 
     /// The message.
@@ -131,6 +137,19 @@ impl<T> Response<T> {
     /// Trailing metadata, which goes with the status.
     pub fn trailers_mut(&mut self) -> &mut Metadata {
         &mut self.trailers
+    }
+
+    /// Sends the message without compression, on a call that has it: for one that is compressed
+    /// already, or that holds a secret. The encoding of the whole call is chosen with
+    /// [`Context::set_compression`].
+    #[must_use]
+    pub fn uncompressed(mut self) -> Self {
+        self.is_uncompressed = true;
+        self
+    }
+
+    pub(super) fn is_uncompressed(&self) -> bool {
+        self.is_uncompressed
     }
 
     /// The message, the initial and the trailing metadata.

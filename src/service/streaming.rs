@@ -2,8 +2,9 @@
 
 use super::Context;
 use super::filter::Filter;
-use crate::call::CallCore;
+use crate::call::{CallCore, Outgoing};
 use crate::codec::Codec;
+use crate::compression::Encoding;
 use crate::metadata::Metadata;
 use crate::status::Status;
 use bytes::Bytes;
@@ -103,8 +104,30 @@ impl<T> Writer<T> {
     /// What the codec says, or why the call is over: CANCELLED if the client went away.
     pub async fn write(&mut self, message: T) -> Result<(), Status> {
         let bytes = self.filter.apply((self.encode)(&message)?)?;
-        let mut bytes = Some(bytes);
-        poll_fn(|context| self.call.poll_send_message(&mut bytes, context)).await
+        self.send(self.call.pack(bytes)).await
+    }
+
+    /// The same without compression, on a call that has it: for a message that is compressed
+    /// already, or that holds a secret.
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write).
+    ///
+    /// ```
+    /// # use turnstile::{Bytes, Status, Writer};
+    /// async fn send_album(album: &mut Writer<Bytes>, index: Bytes, jpeg: Bytes) -> Result<(), Status> {
+    ///     album.write(index).await?;
+    ///     album.write_uncompressed(jpeg).await
+    /// }
+    /// ```
+    pub async fn write_uncompressed(&mut self, message: T) -> Result<(), Status> {
+        let bytes = self.filter.apply((self.encode)(&message)?)?;
+        self.send(bytes.into()).await
+    }
+
+    async fn send(&mut self, message: Outgoing) -> Result<(), Status> {
+        let mut message = Some(message);
+        poll_fn(|context| self.call.poll_send_message(&mut message, context)).await
     }
 
     /// Sends every message of a stream, until it ends or fails.
@@ -128,6 +151,14 @@ impl<T> Writer<T> {
     /// If it has been sent, or the call is over.
     pub fn send_initial_metadata(&mut self, metadata: Metadata) -> Result<(), Status> {
         self.call.send_initial_metadata(metadata)
+    }
+
+    /// See [`Context::set_compression`].
+    ///
+    /// # Errors
+    /// If initial metadata has been sent, or the call is over.
+    pub fn set_compression(&mut self, encoding: Option<Encoding>) -> Result<(), Status> {
+        self.call.set_compression(encoding)
     }
 
     /// See [`Context::set_trailers`].

@@ -17,6 +17,7 @@ pub(crate) mod h2;
 )]
 pub(crate) mod inproc;
 
+use crate::compression::Encoding;
 use crate::iomgr::PeerAddress;
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -46,12 +47,22 @@ pub(crate) struct Head {
     pub(crate) subtype: Option<Box<str>>,
     /// What `grpc-timeout` said.
     pub(crate) timeout: Option<Duration>,
+    /// What the messages with the compressed flag are compressed with: `grpc-encoding`.
+    pub(crate) encoding: Option<Encoding>,
     pub(crate) peer: Arc<PeerAddress>,
 }
 
 impl Head {
     pub(crate) fn method(&self) -> &str {
         self.path.path()
+    }
+
+    /// Whether the client has said, with `grpc-accept-encoding`, that it can read this encoding. It
+    /// is looked up here and not with the rest of the head, since few servers want to know.
+    pub(crate) fn accepts(&self, encoding: Encoding) -> bool {
+        let values = self.metadata.hidden("grpc-accept-encoding");
+        let mut names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        names.any(|name| name.trim_ascii() == encoding.name().as_bytes())
     }
 }
 
@@ -65,11 +76,16 @@ pub(crate) trait Stream: Send {
     /// for more. This gives the peer no new window: only taking messages does.
     fn take_in(&mut self, context: &mut Context<'_>);
 
-    /// Sends initial metadata; once, and before anything else.
+    /// Sends initial metadata; once, and before anything else. Messages with the compressed flag
+    /// are compressed with `encoding`.
     ///
     /// # Errors
     /// How the stream ended before.
-    fn send_initial_metadata(&mut self, metadata: Metadata) -> Result<(), Status>;
+    fn send_initial_metadata(
+        &mut self,
+        metadata: Metadata,
+        encoding: Option<Encoding>,
+    ) -> Result<(), Status>;
 
     /// Begins to send a message; the one before it must have been taken.
     ///
@@ -89,7 +105,7 @@ pub(crate) trait Stream: Send {
     /// How the stream ended before.
     fn send_status(&mut self, status: Status) -> Result<(), Status>;
 
-    /// The next message of those taken in, or `None` when the client has sent its last. Pending
+    /// The next message of those taken in, compressed or not, or `None` when the client has sent its last. Pending
     /// gives the peer window for what is missing.
     ///
     /// # Errors

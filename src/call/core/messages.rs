@@ -1,38 +1,155 @@
-//! What becomes of messages between the application and the transport: their limits.
+//! What becomes of messages between the application and the transport: limits and compression.
+//!
+//! A message is compressed by the thread that sends it, before it takes the call's lock. One that
+//! comes is decompressed under that lock, so that messages keep their order; the transport, with
+//! its other calls, does not wait for it.
 
+use super::{CallCore, Sent};
+use crate::compression::Encoding;
 use crate::iomgr::drop_later;
 use crate::stats::MessageSize;
 use crate::status::Status;
-use crate::transport::Message;
+use crate::sync::Ordering;
+use crate::transport::{Head, Message};
+use bytes::Bytes;
 
 /// What the messages of a call may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MessageRules {
-    /// The limit of a message that is received, in bytes.
+    /// The limit of a message that is received, in bytes: as it comes, and when decompressed.
     pub(crate) max_receive_size: usize,
-    /// The limit of one that is sent.
+    /// The limit of one that is sent, before compression.
     pub(crate) max_send_size: usize,
+    /// What replies are compressed with, if the client can read it.
+    pub(crate) compression: Option<Encoding>,
 }
 
 impl Default for MessageRules {
     fn default() -> Self {
-        Self { max_receive_size: 4 * 1024 * 1024, max_send_size: usize::MAX }
+        Self { max_receive_size: 4 * 1024 * 1024, max_send_size: usize::MAX, compression: None }
     }
 }
 
-impl MessageRules {
+/// The rules of one call, and its encodings. Guarded by the call's lock.
+#[derive(Clone, Copy)]
+pub(super) struct Messages {
+    rules: MessageRules,
+    /// What its compressed requests are compressed with.
+    requests: Option<Encoding>,
+    /// The same for replies, which are for the server to choose until initial metadata is sent.
+    pub(super) replies: Option<Encoding>,
+}
+
+/// A message that the application sends.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(in crate::call) data: Bytes,
+    /// The same compressed, which is sent if that still is the call's encoding.
+    pub(super) compressed: Option<Compressed>,
+}
+
+/// A message, and what it was compressed with.
+pub(super) type Compressed = (Encoding, Bytes);
+
+impl From<Bytes> for Outgoing {
+    fn from(data: Bytes) -> Self {
+        Self { data, compressed: None }
+    }
+}
+
+impl Messages {
+    pub(super) fn new(rules: MessageRules, head: &Head) -> Self {
+        // The header is looked at only if there is something to choose.
+        let replies = rules.compression.filter(|encoding| head.accepts(*encoding));
+        Self { rules, requests: head.encoding, replies }
+    }
+
     /// Makes the transport's message of the application's.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED if it is over the limit.
-    pub(super) fn seal(&self, message: Message) -> Result<(Message, MessageSize), Status> {
-        let (size, limit) = (message.data.len(), self.max_send_size);
-        if size > limit {
+    pub(super) fn seal(&self, message: Outgoing) -> Result<(Message, MessageSize), Status> {
+        let Outgoing { data, compressed } = message;
+        let (uncompressed, limit) = (data.len(), self.rules.max_send_size);
+        if uncompressed > limit {
             // The call's lock is held.
-            drop_later(message.data);
-            let text = format!("reply message larger than max ({size} vs. {limit})");
+            drop_later(data);
+            let text = format!("reply message larger than max ({uncompressed} vs. {limit})");
             return Err(Status::resource_exhausted(text));
         }
-        Ok((message, MessageSize::plain(size)))
+        let chosen = compressed.filter(|(encoding, _)| Some(*encoding) == self.replies);
+        let message = match chosen {
+            None => Message { compressed: false, data },
+            Some((_, compressed)) => {
+                drop_later(data);
+                Message { compressed: true, data: compressed }
+            }
+        };
+        let size = MessageSize { compressed: message.data.len(), uncompressed };
+        Ok((message, size))
+    }
+
+    /// Makes the application's message of the transport's.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED if it is over the limit, and INTERNAL if it cannot be decompressed, or has
+    /// no reason to be compressed.
+    pub(super) fn open(&self, message: Message) -> Result<(Bytes, MessageSize), Status> {
+        let Message { compressed: is_compressed, data } = message;
+        let compressed = data.len();
+        let data = match self.requests {
+            _ if !is_compressed => data,
+            Some(encoding) => encoding.decompress(&data, self.rules.max_receive_size)?,
+            None => {
+                let text = "a message has the compressed flag, and the request no grpc-encoding";
+                return Err(Status::internal(text));
+            }
+        };
+        let size = MessageSize { compressed, uncompressed: data.len() };
+        Ok((data, size))
+    }
+}
+
+impl CallCore {
+    /// What the call's replies are compressed with.
+    pub(crate) fn compression(&self) -> Option<Encoding> {
+        // Most calls never have any, and are spared the lock.
+        let may_compress = self.may_compress.load(Ordering::Relaxed);
+        if may_compress { self.state.lock().messages.replies } else { None }
+    }
+
+    /// Chooses what replies are compressed with, if the client can read it.
+    ///
+    /// # Errors
+    /// If initial metadata has been sent, or the call is over.
+    pub(crate) fn set_compression(&self, encoding: Option<Encoding>) -> Result<(), Status> {
+        let encoding = encoding.filter(|encoding| self.head().accepts(*encoding));
+        let mut state = self.state.lock();
+        if state.stream.is_none() {
+            return Err(state.cause_of_end());
+        }
+        if state.progress >= Sent::InitialMetadata {
+            return Err(Status::internal(
+                "initial metadata has been sent, and with it the encoding: choose it before",
+            ));
+        }
+        state.messages.replies = encoding;
+        if encoding.is_some() {
+            self.may_compress.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Compresses a message, if the call has an encoding and it gets smaller. To be called without
+    /// a lock: it may take long.
+    pub(super) fn compress(&self, message: &Bytes) -> Option<Compressed> {
+        // What is over the limit is not sent at all.
+        let encoding = self.compression().filter(|_| message.len() <= self.max_send_size)?;
+        Some((encoding, encoding.compress(message)?))
+    }
+
+    /// Makes a message ready to be sent. To be called without a lock: it may take long.
+    pub(crate) fn pack(&self, data: Bytes) -> Outgoing {
+        Outgoing { compressed: self.compress(&data), data }
     }
 }

@@ -1,6 +1,7 @@
 //! The operations of a call that have begun and not ended, and what their ends bring.
 
 use super::OnlyMessage;
+use super::messages::{Compressed, Outgoing};
 use super::observe::Seen;
 use crate::call::Outcome;
 use crate::call::batch::{Batch, OpKind};
@@ -9,7 +10,7 @@ use crate::call::few::Few;
 use crate::cq::PendingOp;
 use crate::metadata::Metadata;
 use crate::status::{Hold, Status};
-use crate::transport::{Message, Stream};
+use crate::transport::Stream;
 use bytes::Bytes;
 use std::task::Waker;
 
@@ -18,7 +19,7 @@ use std::task::Waker;
 pub(super) struct Pending {
     pub(super) initial_metadata: Option<(BatchId, Metadata)>,
     /// The message is taken out when the stream begins to send it.
-    pub(super) message: Option<(BatchId, Option<Message>)>,
+    pub(super) message: Option<(BatchId, Option<Outgoing>)>,
     pub(super) status: Option<(BatchId, Status)>,
     pub(super) receive_message: Option<BatchId>,
     pub(super) receive_close: Option<BatchId>,
@@ -52,7 +53,7 @@ pub(super) struct Done {
     /// The stream of a call that is over.
     pub(super) stream: Option<Box<dyn Stream>>,
     /// What is only to be dropped, which may run code of the application.
-    message: Option<Message>,
+    message: Option<Outgoing>,
     pub(super) parked: Option<Bytes>,
     statuses: Few<Hold>,
     /// Taken out before the rest is settled.
@@ -73,8 +74,8 @@ impl Done {
     }
 
     /// Drops what came too late to be sent.
-    pub(super) fn discard(&mut self, message: Option<Bytes>, status: Status) {
-        self.message = message.map(|data| Message { compressed: false, data });
+    pub(super) fn discard(&mut self, message: Option<Outgoing>, status: Status) {
+        self.message = message;
         self.outlives(&status);
     }
 
@@ -99,8 +100,15 @@ impl Pending {
         })
     }
 
-    /// Files a batch and its operations. A batch without any is done at once.
-    pub(super) fn file(&mut self, batch: Batch, op: PendingOp<Outcome>, done: &mut Done) {
+    /// Files a batch and its operations. A batch without any is done at once. `compressed`
+    /// is its message, compressed.
+    pub(super) fn file(
+        &mut self,
+        batch: Batch,
+        compressed: Option<Compressed>,
+        op: PendingOp<Outcome>,
+        done: &mut Done,
+    ) {
         let id = self.next_batch;
         self.next_batch += 1;
         let left = OpKind::ALL.into_iter().filter(|kind| batch.has(*kind)).count();
@@ -110,12 +118,13 @@ impl Pending {
             return done.batches.push(pending);
         }
         self.batches.push(pending);
-        let Batch { initial_metadata, message, status, receives_message, receives_close } = batch;
+        let Batch { initial_metadata, message, status, receives_message, receives_close, .. } =
+            batch;
         if let Some(metadata) = initial_metadata {
             self.initial_metadata = Some((id, metadata));
         }
         if let Some(data) = message {
-            self.message = Some((id, Some(Message { compressed: false, data })));
+            self.message = Some((id, Some(Outgoing { data, compressed })));
         }
         if let Some(status) = status {
             self.status = Some((id, status));

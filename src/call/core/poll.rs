@@ -3,11 +3,10 @@
 //! The counterpart of batches. What a handler sends is filed among the pending operations without
 //! a batch, so that both keep the same order and the same rules.
 
-use super::{CallCore, NO_BATCH, Sent, State};
+use super::{CallCore, NO_BATCH, Outgoing, Sent, State};
 use crate::iomgr::ExecCtx;
 use crate::metadata::Metadata;
 use crate::status::Status;
-use crate::transport::Message;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -19,6 +18,8 @@ pub struct Reply {
     pub(crate) initial_metadata: Metadata,
     /// A last message.
     pub(crate) message: Option<Bytes>,
+    /// The message goes as it is, whatever the call's encoding.
+    pub(crate) is_uncompressed: bool,
     /// The status, with trailing metadata.
     pub(crate) status: Status,
 }
@@ -37,7 +38,7 @@ impl Reply {
 
 impl From<Status> for Reply {
     fn from(status: Status) -> Self {
-        Self { initial_metadata: Metadata::new(), message: None, status }
+        Self { initial_metadata: Metadata::new(), message: None, is_uncompressed: false, status }
     }
 }
 
@@ -69,7 +70,7 @@ impl CallCore {
     /// taken out when it is this one's turn. One writer at a time.
     pub(crate) fn poll_send_message(
         self: &Arc<Self>,
-        message: &mut Option<Bytes>,
+        message: &mut Option<Outgoing>,
         poller: &mut Context<'_>,
     ) -> Poll<Result<(), Status>> {
         let _context = ExecCtx::enter();
@@ -121,9 +122,11 @@ impl CallCore {
 
     /// Sends what is left to send, and the status. Does nothing to a call that is over.
     pub(crate) fn finish(self: &Arc<Self>, reply: Reply) {
-        let Reply { initial_metadata, message, status } = reply;
+        let Reply { initial_metadata, message, is_uncompressed, status } = reply;
         // An interceptor may have made an error of a reply; an error has no message.
         let message = message.filter(|_| status.is_ok());
+        let pack = |data: Bytes| if is_uncompressed { data.into() } else { self.pack(data) };
+        let message = message.map(pack);
         let _context = ExecCtx::enter();
         self.with_state(|state, context, done| {
             if state.progress == Sent::Status {
@@ -158,11 +161,10 @@ impl State {
         self.pending.initial_metadata = Some((NO_BATCH, metadata));
     }
 
-    fn file_message(&mut self, data: Bytes) {
+    fn file_message(&mut self, message: Outgoing) {
         if self.progress < Sent::InitialMetadata {
             self.file_initial_metadata(Metadata::new());
         }
-        let message = Message { compressed: false, data };
         self.pending.message = Some((NO_BATCH, Some(message)));
     }
 }

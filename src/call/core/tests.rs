@@ -1,17 +1,19 @@
-//! Wakes of a call.
+//! Wakes of a call, and what runs when.
 
 use super::{CallCore, MessageRules, Observer};
+use crate::compression::Encoding;
 use crate::iomgr::{ExecCtx, PeerAddress, iomgr_for_tests};
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::testing::without_deadlock;
 use crate::transport::{Head, Message, Stream};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-/// A stream on which nothing comes and nothing leaves. It counts the runs of its call.
-struct Silent(Arc<AtomicUsize>);
+/// A stream on which messages have come and nothing leaves. It counts the runs of its call.
+struct Silent(Arc<AtomicUsize>, VecDeque<Message>);
 
 impl Stream for Silent {
     fn set_max_message_size(&mut self, _bytes: usize) {}
@@ -20,7 +22,11 @@ impl Stream for Silent {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn send_initial_metadata(&mut self, _metadata: Metadata) -> Result<(), Status> {
+    fn send_initial_metadata(
+        &mut self,
+        _metadata: Metadata,
+        _encoding: Option<Encoding>,
+    ) -> Result<(), Status> {
         Ok(())
     }
 
@@ -40,7 +46,8 @@ impl Stream for Silent {
         &mut self,
         _context: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Status>> {
-        Poll::Pending
+        // The only message is the last.
+        if self.1.capacity() == 0 { Poll::Pending } else { Poll::Ready(Ok(self.1.pop_front())) }
     }
 
     fn poll_cancelled(&mut self, _context: &mut Context<'_>) -> Poll<Status> {
@@ -48,19 +55,24 @@ impl Stream for Silent {
     }
 }
 
+fn head(encoding: Option<Encoding>) -> Head {
+    Head {
+        path: http::uri::PathAndQuery::from_static("/a/b"),
+        authority: None,
+        metadata: Metadata::new(),
+        subtype: None,
+        timeout: None,
+        encoding,
+        peer: Arc::new(PeerAddress::InProcess),
+    }
+}
+
 #[test]
 fn a_wake_under_the_calls_lock_only_enqueues() {
     without_deadlock(|| {
-        let head = Head {
-            path: http::uri::PathAndQuery::from_static("/a/b"),
-            authority: None,
-            metadata: Metadata::new(),
-            subtype: None,
-            timeout: None,
-            peer: Arc::new(PeerAddress::InProcess),
-        };
+        let head = head(None);
         let runs = Arc::new(AtomicUsize::new(0));
-        let (stream, iomgr) = (Box::new(Silent(runs.clone())), iomgr_for_tests());
+        let (stream, iomgr) = (Box::new(Silent(runs.clone(), VecDeque::new())), iomgr_for_tests());
         let call = CallCore::new(head, stream, iomgr, Observer::default(), MessageRules::default());
         let context = ExecCtx::enter();
         let state = call.state.lock();
@@ -72,4 +84,24 @@ fn a_wake_under_the_calls_lock_only_enqueues() {
         context.flush();
         assert_eq!(runs.load(Ordering::SeqCst), 1, "two wakes before a run are one run");
     });
+}
+
+/// Which is driving a connection, and has its other calls wait.
+#[test]
+#[cfg(any(feature = "gzip", feature = "deflate", feature = "zstd"))]
+fn an_only_message_is_not_decompressed_by_the_thread_that_brings_its_call() {
+    let (encoding, plain) = (Encoding::ALL[0], vec![7; 1000]);
+    let data = encoding.compress(&plain).unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let stream = Silent(runs.clone(), VecDeque::from([Message { compressed: true, data }]));
+    let (head, iomgr) = (head(Some(encoding)), iomgr_for_tests());
+    let rules = MessageRules::default();
+    let call = CallCore::new(head, Box::new(stream), iomgr, Observer::default(), rules);
+    let (sender, received) = std::sync::mpsc::channel();
+    let context = ExecCtx::enter();
+    let begun = call.begin_with_message(|| Box::new(move |it| sender.send(it).unwrap()));
+    assert!(begun.is_pending());
+    assert!(received.try_recv().is_err());
+    context.flush();
+    assert_eq!(received.try_recv().unwrap().unwrap(), plain);
 }

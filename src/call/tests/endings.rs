@@ -277,6 +277,7 @@ fn a_reply_to_a_call_that_is_over_may_use_it<P: Peer>() {
         rpc.handled().finish(Reply {
             initial_metadata: Metadata::new(),
             message: Some(Bytes::from_owner(owner)),
+            is_uncompressed: false,
             status: Status::data_loss("too late").with_source(source),
         });
         assert_eq!(message.try_recv(), Ok(()));

@@ -2,6 +2,7 @@
 
 use super::duplex::{Wire, duplex};
 use super::rpc::{End, Options, Peer, TestServer};
+use crate::compression::{Encoding, Encodings};
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::transport::Transport as _;
@@ -25,6 +26,8 @@ pub(super) struct H2Peer {
     connection: Option<Connection<Io, Bytes>>,
     requests: SendRequest<Bytes>,
     piece: usize,
+    encoding: Option<Encoding>,
+    accepts: &'static str,
     call: Option<ClientCall>,
 }
 
@@ -36,6 +39,10 @@ struct ClientCall {
     initial_metadata: Option<Metadata>,
     body: Option<RecvStream>,
     received: BytesMut,
+    /// The encoding that the head named.
+    encoding: Option<Encoding>,
+    /// The compressed flags of the messages so far.
+    flags: Vec<u8>,
     /// Bytes taken out of h2 whose window has not been given back.
     unreleased: usize,
     end: Option<End>,
@@ -57,6 +64,12 @@ impl H2Peer {
         output.capacity()
     }
 
+    /// The compressed flags of the messages so far.
+    #[cfg(any(feature = "gzip", feature = "deflate", feature = "zstd"))]
+    pub(super) fn flags(&mut self) -> &[u8] {
+        &self.call().flags
+    }
+
     /// Sends bytes as they are, in one DATA frame if the window is wide enough.
     pub(super) fn send_raw(&mut self, bytes: Bytes, is_last: bool) {
         self.call().output.send_data(bytes, is_last).expect("the stream is open");
@@ -76,6 +89,10 @@ impl ClientCall {
         match Status::from_headers(&mut parts.headers) {
             Some(status) => self.end = Some(End::Status(status)),
             None => {
+                let encoding = parts.headers.get("grpc-encoding");
+                self.encoding = encoding.map(|name| {
+                    Encoding::from_name(name.as_bytes()).expect("an encoding that is known")
+                });
                 self.initial_metadata = Some(Metadata::from_headers(parts.headers));
                 self.body = Some(body);
             }
@@ -107,13 +124,21 @@ impl ClientCall {
 
     fn take_message(&mut self) -> Option<Bytes> {
         let prefix = self.received.get(..PREFIX_LEN)?;
-        assert_eq!(prefix[0], 0, "nothing is compressed here");
+        let flag = prefix[0];
         let length = u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize;
         if self.received.len() < PREFIX_LEN + length {
             return None;
         }
         self.received.advance(PREFIX_LEN);
-        Some(self.received.split_to(length).freeze())
+        let message = self.received.split_to(length).freeze();
+        self.flags.push(flag);
+        match (flag, self.encoding) {
+            (0, _) => Some(message),
+            (1, Some(encoding)) => {
+                Some(encoding.decompress(&message, usize::MAX).expect("the server compressed it"))
+            }
+            other => panic!("the flag and the encoding are {other:?}"),
+        }
     }
 
     fn release_down_to(&mut self, keep: usize) {
@@ -132,6 +157,7 @@ impl Peer for H2Peer {
         let config = Config {
             stream_window: window,
             max_message_size: options.max_message_size,
+            accepts: Encodings::of(Encoding::ALL),
             ..Config::default()
         };
         let (config, iomgr) = (Arc::new(config), server.iomgr.clone());
@@ -148,7 +174,18 @@ impl Peer for H2Peer {
         };
         let piece = options.piece;
         let connection = Some(connection);
-        Self { transport, wire, traffic, connection, requests, piece, call: None }
+        let (encoding, accepts) = (options.requests, options.accepts);
+        Self {
+            transport,
+            wire,
+            traffic,
+            connection,
+            requests,
+            piece,
+            encoding,
+            accepts,
+            call: None,
+        }
     }
 
     fn work(&mut self) {
@@ -168,7 +205,11 @@ impl Peer for H2Peer {
         let mut request = Request::post("http://test/test.Test/Test")
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .header("who", "a test");
+            .header("who", "a test")
+            .header("grpc-accept-encoding", self.accepts);
+        if let Some(encoding) = self.encoding {
+            request = request.header("grpc-encoding", encoding.name());
+        }
         if let Some(timeout) = timeout {
             request = request.header("grpc-timeout", format!("{}u", timeout.as_micros()));
         }
@@ -181,14 +222,19 @@ impl Peer for H2Peer {
             initial_metadata: None,
             body: None,
             received: BytesMut::new(),
+            encoding: None,
+            flags: Vec::new(),
             unreleased: 0,
             end: None,
         });
     }
 
     fn begin_message(&mut self, message: Bytes) {
+        let compressed = self.encoding.and_then(|encoding| encoding.compress(&message));
+        let flag = u8::from(compressed.is_some());
+        let message = compressed.unwrap_or(message);
         let mut framed = BytesMut::with_capacity(PREFIX_LEN + message.len());
-        framed.put_u8(0);
+        framed.put_u8(flag);
         framed.put_u32(u32::try_from(message.len()).unwrap());
         framed.extend_from_slice(&message);
         self.call().message = framed.freeze();

@@ -48,6 +48,7 @@ impl Peer for InprocPeer {
             metadata,
             subtype: None,
             timeout,
+            encoding: None,
             peer: Arc::new(PeerAddress::InProcess),
         }));
     }

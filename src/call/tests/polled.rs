@@ -57,7 +57,10 @@ fn write<P: Peer>(
     message: &mut Option<Bytes>,
     waker: &CountingWaker,
 ) -> Poll<Result<(), Status>> {
-    let result = rpc.handled().poll_send_message(message, &mut Context::from_waker(&waker.waker()));
+    let mut outgoing = message.take().map(|message| rpc.handled().pack(message));
+    let (waker, call) = (waker.waker(), rpc.handled());
+    let result = call.poll_send_message(&mut outgoing, &mut Context::from_waker(&waker));
+    *message = outgoing.map(|outgoing| outgoing.data);
     rpc.settle();
     result
 }
@@ -168,6 +171,7 @@ fn a_reply_is_initial_metadata_message_status_and_trailers<P: Peer>() {
     rpc.handled().finish(Reply {
         initial_metadata: metadata("first"),
         message: Some(Bytes::from_static(b"message")),
+        is_uncompressed: false,
         status: Status::ok().with_metadata(metadata("last")),
     });
     rpc.settle();
@@ -298,7 +302,7 @@ fn a_waker_that_is_dropped_may_use_its_call<P: Peer>() {
         assert!(call.poll_message(&mut Context::from_waker(&waker())).is_pending());
         assert!(Pin::new(&mut over).poll(&mut Context::from_waker(&waker())).is_pending());
         while sent.is_ready() {
-            let mut message = Some(Bytes::from(vec![7; LONG]));
+            let mut message = Some(Bytes::from(vec![7; LONG]).into());
             sent = call.poll_send_message(&mut message, &mut Context::from_waker(&waker()));
         }
         sent = call.poll_send_message(&mut None, &mut Context::from_waker(&waker()));

@@ -1,6 +1,7 @@
 //! One call with both its ends in the test's hands.
 
 use crate::call::{Batch, Call, CallCore, MessageRules, Observer, Outcome, Owner};
+use crate::compression::Encoding;
 use crate::cq::{CompletionQueue, sealed::Queue as _};
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Pollset, iomgr_for_tests};
 use crate::metadata::Metadata;
@@ -43,6 +44,12 @@ pub(super) struct Options {
     /// The longest piece of a message that the client sends at once, where it sends pieces.
     pub(super) piece: usize,
     pub(super) stats: Option<Arc<dyn Stats>>,
+    /// What the server compresses replies with.
+    pub(super) replies: Option<Encoding>,
+    /// What the client compresses its messages with, where messages are compressed at all.
+    pub(super) requests: Option<Encoding>,
+    /// What the client says that it can read, where it says that.
+    pub(super) accepts: &'static str,
 }
 
 impl Default for Options {
@@ -54,6 +61,9 @@ impl Default for Options {
             window: 64 * 1024,
             piece: usize::MAX,
             stats: None,
+            replies: None,
+            requests: None,
+            accepts: "identity",
         }
     }
 }
@@ -115,6 +125,7 @@ impl TestServer {
             rules: MessageRules {
                 max_receive_size: options.max_message_size,
                 max_send_size: options.max_send_size,
+                compression: options.replies,
             },
             calls: Mutex::default(),
             closed: Mutex::default(),

@@ -3,6 +3,7 @@
 use super::clock::Timeouts;
 use super::strikes::PingPolicy;
 use super::traffic::BYTES_PER_TURN;
+use crate::compression::Encodings;
 use h2::server::Builder;
 
 /// What a server's connections have in common.
@@ -17,8 +18,10 @@ pub(crate) struct Config {
     pub(crate) max_frame_size: u32,
     /// The limit of a request's metadata that is answered with RESOURCE_EXHAUSTED.
     pub(crate) max_metadata_size: usize,
-    /// The limit of a received message, in bytes.
+    /// The limit of a received message, in bytes, until the call's method is known.
     pub(crate) max_message_size: usize,
+    /// What requests may be compressed with.
+    pub(crate) accepts: Encodings,
     pub(crate) timeouts: Timeouts,
     pub(crate) ping_policy: PingPolicy,
 }
@@ -32,6 +35,7 @@ impl Default for Config {
             max_frame_size: 16 * 1024,
             max_metadata_size: 16 * 1024,
             max_message_size: 4 * 1024 * 1024,
+            accepts: Encodings::default(),
             timeouts: Timeouts::default(),
             ping_policy: PingPolicy::default(),
         }

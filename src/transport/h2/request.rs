@@ -1,6 +1,7 @@
 //! From an HTTP/2 request to a gRPC call, or to the answer that says why it is none.
 
-use super::timeout;
+use super::{Config, timeout};
+use crate::compression::{Encoding, Encodings};
 use crate::iomgr::PeerAddress;
 use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
@@ -13,7 +14,8 @@ use std::time::Duration;
 /// The content type of every answer.
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(super) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// Why a request is no call: a complete answer, without a body.
 #[derive(Debug)]
@@ -56,15 +58,15 @@ pub(super) fn trailers_only(status: Status) -> Response<()> {
 pub(super) fn read_head<B>(
     request: Request<B>,
     peer: &Arc<PeerAddress>,
-    max_metadata_size: usize,
+    config: &Config,
 ) -> Result<(Head, B), Box<Refusal>> {
     let (parts, body) = request.into_parts();
     check_method(&parts.method)?;
     let fields = Fields::of(&parts.headers);
     let subtype = read_content_type(fields.content_type)?;
     check_te(fields.has_te_trailers)?;
-    check_size(fields.size, max_metadata_size)?;
-    check_encoding(fields.encoding)?;
+    check_size(fields.size, config.max_metadata_size)?;
+    let encoding = read_encoding(fields.encoding, config.accepts)?;
     check_binary(&parts.headers)?;
     let timeout = read_timeout(fields.timeout)?;
     let uri = parts.uri.into_parts();
@@ -75,6 +77,7 @@ pub(super) fn read_head<B>(
         metadata: Metadata::from_headers(parts.headers),
         subtype,
         timeout,
+        encoding,
         peer: peer.clone(),
     };
     Ok((head, body))
@@ -176,17 +179,28 @@ fn check_size(size: usize, limit: usize) -> Check {
     refuse(StatusCode::OK, Code::ResourceExhausted, message)
 }
 
-fn check_encoding(encoding: Option<&HeaderValue>) -> Check {
-    let Some(encoding) = encoding else { return Ok(()) };
+/// "If a client message is compressed by an algorithm that is not supported by a server, the
+/// message will result in an UNIMPLEMENTED error status on the server" (compression.md), with those
+/// that are. It makes no difference whether the encoding is unknown or not wanted.
+fn read_encoding(
+    encoding: Option<&HeaderValue>,
+    accepts: Encodings,
+) -> Result<Option<Encoding>, Box<Refusal>> {
+    let Some(encoding) = encoding else { return Ok(None) };
     if encoding.as_bytes() == b"identity" {
-        return Ok(());
+        return Ok(None);
+    }
+    let known = Encoding::from_name(encoding.as_bytes());
+    if let Some(known) = known.filter(|encoding| accepts.has(*encoding)) {
+        return Ok(Some(known));
     }
     let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+    let names = accepts.names();
     let status = Status::unimplemented(format!(
-        "messages are encoded as {encoding:?}, which this server does not know; it knows identity",
+        "messages are encoded as {encoding:?}, which this server does not take; it takes {names}",
     ));
     let mut refusal = Refusal::new(StatusCode::OK, status);
-    refusal.accept_encoding = Some(HeaderValue::from_static("identity"));
+    refusal.accept_encoding = Some(HeaderValue::from_static(names));
     Err(Box::new(refusal))
 }
 

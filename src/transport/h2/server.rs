@@ -291,12 +291,12 @@ impl ServerTransport {
     }
 
     fn on_request(&self, request: Request<h2::RecvStream>, mut respond: SendResponse<Payload>) {
-        match read_head(request, &self.peer, self.config.max_metadata_size) {
+        match read_head(request, &self.peer, &self.config) {
             Ok((head, body)) => {
                 let stream = H2Stream::new(
                     respond,
                     body,
-                    self.config.max_message_size,
+                    &self.config,
                     StreamMonitor::start(self.socket.as_ref()),
                 );
                 self.acceptor.clone().on_stream(head, Box::new(stream));

@@ -1,9 +1,11 @@
 //! One call's stream on an HTTP/2 connection, at the server's end.
 
+use super::Config;
 use super::framing::{Decoder, FramingError};
 use super::payload::Payload;
-use super::request::{GRPC, trailers_only};
+use super::request::{GRPC, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, trailers_only};
 use super::{status_of, status_of_reset};
+use crate::compression::{Encoding, Encodings};
 use crate::metadata::Metadata;
 use crate::monitor::StreamMonitor;
 use crate::status::Status;
@@ -12,7 +14,7 @@ use bytes::Buf;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use std::task::{Context, Poll, ready};
 
 /// How much of a stream's first message h2 gets without being asked for room, which costs two
@@ -25,6 +27,8 @@ const ROOM: usize = 256 * 1024;
 pub(super) struct H2Stream {
     output: Output,
     input: Input,
+    /// What requests may be compressed with.
+    accepts: Encodings,
     monitor: StreamMonitor,
 }
 
@@ -32,12 +36,12 @@ impl H2Stream {
     pub(super) fn new(
         respond: SendResponse<Payload>,
         body: RecvStream,
-        max_message_size: usize,
+        config: &Config,
         monitor: StreamMonitor,
     ) -> Self {
-        let input =
-            Input { body, end: None, decoder: Decoder::new(max_message_size), unreleased: 0 };
-        Self { output: Output::Waiting(respond), input, monitor }
+        let decoder = Decoder::new(config.max_message_size);
+        let input = Input { body, end: None, decoder, unreleased: 0 };
+        Self { output: Output::Waiting(respond), input, accepts: config.accepts, monitor }
     }
 }
 
@@ -88,9 +92,6 @@ impl Input {
 
     fn poll_message(&mut self) -> Poll<Result<Option<Message>, Status>> {
         match self.decoder.next() {
-            Ok(Some(message)) if message.compressed => Poll::Ready(Err(Status::internal(
-                "a message has the compressed flag, and the request no grpc-encoding",
-            ))),
             Ok(Some(message)) => {
                 self.release_down_to(self.decoder.buffered());
                 Poll::Ready(Ok(Some(message)))
@@ -189,13 +190,24 @@ impl Stream for H2Stream {
         self.input.take_in(context);
     }
 
-    fn send_initial_metadata(&mut self, metadata: Metadata) -> Result<(), Status> {
+    fn send_initial_metadata(
+        &mut self,
+        metadata: Metadata,
+        encoding: Option<Encoding>,
+    ) -> Result<(), Status> {
         let Output::Waiting(respond) = &mut self.output else {
             return Err(Status::internal("initial metadata has been sent"));
         };
         let mut response = Response::new(());
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, GRPC);
+        if let Some(encoding) = encoding {
+            headers.insert(GRPC_ENCODING, HeaderValue::from_static(encoding.name()));
+        }
+        // So that the client may compress its next requests. HPACK makes a byte of it.
+        if !self.accepts.is_empty() {
+            headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(self.accepts.names()));
+        }
         metadata.append_to(headers);
         let stream = respond.send_response(response, false).map_err(status_of)?;
         self.output = Output::Open(Sender { stream, message: None, free_bytes: FREE_BYTES });

@@ -2,6 +2,7 @@
 
 use super::flow::Received;
 use super::shared::{InitialMetadata, Shared};
+use crate::compression::Encoding;
 use crate::iomgr::drop_later;
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -32,7 +33,12 @@ impl Stream for ServerStream {
         self.shared.with(|state| state.register_server(context));
     }
 
-    fn send_initial_metadata(&mut self, metadata: Metadata) -> Result<(), Status> {
+    /// Nothing is compressed within a process: no client here asks for it.
+    fn send_initial_metadata(
+        &mut self,
+        metadata: Metadata,
+        _encoding: Option<Encoding>,
+    ) -> Result<(), Status> {
         self.shared.with(|state| {
             state.check_server()?;
             if !matches!(state.initial_metadata, InitialMetadata::NotSent) {

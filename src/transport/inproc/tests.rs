@@ -48,6 +48,7 @@ impl World {
             metadata: Metadata::new(),
             subtype: None,
             timeout: None,
+            encoding: None,
             peer: Arc::new(PeerAddress::InProcess),
         })
     }
@@ -98,7 +99,7 @@ fn each_end_wakes_the_other_for_what_it_waits_for() {
     assert_eq!(client.poll_send_message(client_context), Poll::Ready(Ok(())));
 
     assert!(client.poll_initial_metadata(client_context).is_pending());
-    server.send_initial_metadata(Metadata::new()).unwrap();
+    server.send_initial_metadata(Metadata::new(), None).unwrap();
     assert_eq!(at_client.count(), 2, "initial metadata");
     assert!(client.poll_message(client_context).is_pending());
     server.begin_message(message(b"three")).unwrap();
@@ -159,7 +160,7 @@ fn messages_are_handed_over_without_a_copy() {
 fn a_response_over_the_limit_is_the_clients_status_and_cancels_the_server() {
     let world = World::new(Config { max_message_size: 3, ..Config::default() });
     let (mut client, mut server) = world.pair();
-    server.send_initial_metadata(Metadata::new()).unwrap();
+    server.send_initial_metadata(Metadata::new(), None).unwrap();
     server.begin_message(message(b"four")).unwrap();
     assert!(server.poll_send_message(&mut noop()).is_ready());
     assert_eq!(client.poll_message(&mut noop()), Poll::Ready(None));
