@@ -301,6 +301,52 @@ fn the_server_sees_a_client_that_dies() {
     server.stop();
 }
 
+// Compression, in examples/compression. It is built if its features are on.
+
+#[test]
+#[cfg(all(feature = "gzip", feature = "deflate"))]
+fn python_sends_and_receives_compressed_messages() {
+    let checks = ["requests_and_replies", "streams", "choices_of_the_server", "limits"];
+    python_checks("compression", "compression_client.py", &checks);
+}
+
+#[test]
+#[cfg(all(feature = "gzip", feature = "deflate"))]
+fn grpcurl_reads_gzip_where_the_server_has_a_choice_and_plain_messages_else() {
+    let program = peer!(Grpcurl);
+    let server = Server::start("compression", &[]);
+    let text = "hello ".repeat(1000);
+    // A method whose encoding is deflate, which grpc-go does not know, sends messages as they are.
+    for (method, count, encoding) in [("Unary", 1, "gzip"), ("ServerStream", 2, "none")] {
+        let reply = Grpcurl::new(&program, "echo.proto")
+            .data(&format!(r#"{{"text": "{text}", "count": {count}}}"#))
+            .verbose()
+            .call(server.address(), &format!("turnstile.echo.Echo/{method}"));
+        let output = reply.ok();
+        assert_eq!(reply.texts(), vec![&text; count], "{method}");
+        let trailers = section(output, "Response trailers received:");
+        assert!(trailers.contains(&&*format!("x-compression: {encoding}")), "{output}");
+    }
+    server.stop();
+}
+
+#[test]
+#[cfg(all(feature = "gzip", feature = "deflate"))]
+fn a_compressed_reply_is_named_and_flagged_on_the_wire() {
+    let nghttp = peer!(Nghttp);
+    let server = Server::start("compression", &[]);
+    // `EchoRequest { text: "a" * 100 }`.
+    let body = Body::new("compression", &[&b"\x0a\x64"[..], &[b'a'; 100]].concat());
+    let mut command = grpc_post(nghttp, &body);
+    command.args(["-v", "--timeout", "20", "-H", "grpc-accept-encoding: identity,gzip"]);
+    command.arg(format!("http://{}/turnstile.echo.Echo/Unary", server.address()));
+    let ended = Process::spawn(&mut command).join(2 * PATIENCE);
+    for line in ["grpc-encoding: gzip", "grpc-accept-encoding: identity,gzip,deflate"] {
+        assert!(ended.stdout.contains(line), "no {line} in {ended:#?}");
+    }
+    server.stop();
+}
+
 // Raw HTTP/2 by nghttp2.
 
 /// A file with one gRPC message in it: no compression, the length, the message.

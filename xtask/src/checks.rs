@@ -15,7 +15,8 @@ pub(crate) fn add_to(steps: &mut Steps) {
     steps.run("Cargo.lock", lock_is_up_to_date);
     steps.run("rustfmt", formatted);
     steps.run("tokio features", tokio_is_traits_only);
-    steps.run("clippy", clippy);
+    steps.run("clippy", || clippy(&[]));
+    steps.run("clippy, all features", || clippy(&["--all-features"]));
     steps.run("rustdoc", rustdoc);
 }
 
@@ -30,14 +31,15 @@ fn formatted() -> Outcome {
     Ok("no differences".into())
 }
 
-fn clippy() -> Outcome {
-    let args = ["--workspace", "--all-targets", "--", "-D", "warnings"];
-    run(cargo("clippy").args(args))?;
+fn clippy(features: &[&str]) -> Outcome {
+    let mut clippy = cargo("clippy");
+    clippy.args(["--workspace", "--all-targets"]).args(features);
+    run(clippy.args(["--", "-D", "warnings"]))?;
     Ok("no warnings".into())
 }
 
 fn rustdoc() -> Outcome {
-    let args = ["--workspace", "--no-deps", "--document-private-items"];
+    let args = ["--workspace", "--all-features", "--no-deps", "--document-private-items"];
     run(cargo("doc").args(args).env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok("no warnings".into())
 }

@@ -13,6 +13,7 @@ const LOOM_MODELS: &str = "loom_";
 pub(crate) fn add_all_to(steps: &mut Steps) {
     tools::add_to(steps);
     steps.run("tests of the workspace", || workspace_tests(&[]));
+    steps.run("tests without features", tests_without_features);
     steps.run("loom models", loom_models);
 }
 
@@ -27,7 +28,7 @@ pub(crate) fn add_chosen_to(steps: &mut Steps, chosen: &[&str]) {
 /// tests to run.
 fn examples(release: bool) -> Outcome {
     let mut build = cargo("build");
-    build.arg("--examples");
+    build.args(["--examples", "--all-features"]);
     if release {
         build.arg("--release");
     }
@@ -35,11 +36,18 @@ fn examples(release: bool) -> Outcome {
     Ok("built".into())
 }
 
-/// With the tools in place a test that cannot find its peer is a failure, not a skip.
+/// With the tools in place a test that cannot find its peer is a failure, not a skip. Features add
+/// tests and take none away, so these are all but the few below.
 fn workspace_tests(chosen: &[&str]) -> Outcome {
     let mut test = cargo("test");
-    test.args(["--workspace", "--no-fail-fast"]).args(chosen);
+    test.args(["--workspace", "--all-features", "--no-fail-fast"]).args(chosen);
     run(test.env("TURNSTILE_REQUIRE_PEERS", "1"))?;
+    Ok("passed".into())
+}
+
+/// What is another program without features: the library, and the answers to what needs one.
+fn tests_without_features() -> Outcome {
+    run(cargo("test").args(["--no-fail-fast", "--lib", "--test", "bad_input"]))?;
     Ok("passed".into())
 }
 
