@@ -111,7 +111,10 @@ pub(super) fn read_up_to(
                 let is_all = read(reader, &mut [0])? == 0;
                 return Ok(is_all.then_some(data));
             }
-            data.resize(filled.saturating_mul(2).min(limit), 0);
+            let length = filled.saturating_mul(2).min(limit);
+            // A vector that grows by itself may take half as much again.
+            data.reserve_exact(length - filled);
+            data.resize(length, 0);
         }
         match read(reader, &mut data[filled..])? {
             0 => break,

@@ -103,6 +103,16 @@ fn no_more_is_decompressed_than_the_limit_and_the_byte_that_is_over_it() {
 }
 
 #[test]
+fn what_is_decompressed_takes_no_more_room_than_the_limit() {
+    for (expected, limit) in [(300, 1000), (256, 1000), (3 * KIB * KIB, 4 * KIB * KIB)] {
+        let source = vec![1; limit];
+        let data = read_up_to(&mut &source[..], expected, limit).unwrap().unwrap();
+        assert_eq!(data, source);
+        assert!(data.capacity() <= limit, "{} of {limit}", data.capacity());
+    }
+}
+
+#[test]
 fn what_is_cut_off_or_goes_on_or_is_something_else_is_refused() {
     let refused = |encoding: Encoding, data: &[u8], what: &str| {
         let status = encoding.decompress(data, 100 * KIB).expect_err(what);

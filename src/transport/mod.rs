@@ -105,8 +105,8 @@ pub(crate) trait Stream: Send {
     /// How the stream ended before.
     fn send_status(&mut self, status: Status) -> Result<(), Status>;
 
-    /// The next message of those taken in, compressed or not, or `None` when the client has sent its last. Pending
-    /// gives the peer window for what is missing.
+    /// The next message of those taken in, compressed or not, or `None` when the client has sent
+    /// its last. Pending gives the peer window for what is missing.
     ///
     /// # Errors
     /// What is wrong with the message, or how the stream ended.
