@@ -94,9 +94,120 @@ fn a_graceful_shutdown_sends_two_goaways_and_serves_the_running_call_to_its_end(
     server.answer_held_call(50_000);
     assert_served(&client.answer(1), 50_000);
     assert_closes_well(&mut client);
+    drop(client);
     wait_for_shutdowns(&server, 1);
     server.wait_for("the call's close", |state| state.closed == 1);
     assert_eq!(server.state(|state| (state.failed_sends, state.cancelled)), (0, 0));
+    server.stop();
+}
+
+/// Reads a stream's answer, and gives window back for each piece that it has read. Gives its body
+/// and its trailers.
+#[track_caller]
+fn read_with_a_small_window(client: &mut Client, stream: u32) -> (Vec<u8>, Vec<(String, String)>) {
+    let mut body = Vec::new();
+    client.head(stream);
+    loop {
+        let frame = client.next_frame().unwrap_or_else(|| panic!("lost after {}", body.len()));
+        match frame.kind {
+            frame::DATA => {
+                let size = frame.payload.len() as u32;
+                body.extend(frame.payload);
+                client.send(&Frame::window_update(stream, size));
+                client.send(&Frame::window_update(0, size));
+            }
+            frame::HEADERS => return (body, client.decode(&frame.payload)),
+            _ => {}
+        }
+    }
+}
+
+fn assert_reads_all_with_a_small_window(server: &TestServer, mut client: Client) {
+    const LENGTH: usize = 5 << 20;
+    client.request(&Request::of(HOLD));
+    server.wait_for_held_call();
+    server.shut_down();
+    let ping = first_goaway(&mut client);
+    client.pong(&ping);
+    server.answer_held_call(LENGTH);
+    let (body, trailers) = read_with_a_small_window(&mut client, 1);
+    assert_eq!(body.len(), 5 + LENGTH);
+    assert!(trailers.contains(&("grpc-status".into(), "0".into())), "{trailers:?}");
+    assert_closes_well(&mut client);
+    // It does not wait for a client that has closed.
+    drop(client);
+    wait_for_shutdowns(server, 1);
+    assert_eq!(server.state(|state| (state.failed_sends, state.cancelled)), (0, 0));
+}
+
+/// What the client sends then finds no closed socket, which would cost it the rest of its reply.
+#[test]
+fn a_client_may_send_while_it_reads_the_last_reply() {
+    let server = patient_server();
+    let window = [(frame::INITIAL_WINDOW_SIZE, 1 << 20)];
+    let mut client = Client::connect_with(server.address(), &window);
+    client.send(&Frame::window_update(0, 1 << 20));
+    assert_reads_all_with_a_small_window(&server, client);
+    server.stop();
+}
+
+#[test]
+fn a_client_of_a_unix_socket_may_send_while_it_reads_the_last_reply() {
+    let path = socket_path("lingers");
+    let server = server_on(&path);
+    assert_reads_all_with_a_small_window(&server, connect_unix(&path));
+    server.stop();
+}
+
+/// The end of the old connection is no shutdown, so nobody waits for it.
+#[test]
+fn a_client_may_send_while_it_reads_the_last_reply_of_an_old_connection() {
+    let server = TestServer::with(|builder| {
+        builder.max_connection_age(Duration::from_millis(100));
+    });
+    let mut client = client_with_held_call(&server);
+    let ping = first_goaway(&mut client);
+    client.pong(&ping);
+    server.answer_held_call(5 << 20);
+    let (body, _) = read_with_a_small_window(&mut client, 1);
+    assert_eq!(body.len(), 5 + (5 << 20));
+    drop(client);
+    server.wait_for_sockets(1);
+    server.stop();
+}
+
+/// The client has its reply and the connection's end, and keeps its socket.
+#[test]
+fn a_client_that_does_not_close_holds_a_shutdown_up_for_a_moment_only() {
+    let server = patient_server();
+    let mut client = client_with_held_call(&server);
+    server.shut_down();
+    let ping = first_goaway(&mut client);
+    client.pong(&ping);
+    server.answer_held_call(1000);
+    assert_served(&client.answer(1), 1000);
+    assert_closes_well(&mut client);
+    // Whatever it sends changes nothing.
+    client.send(&Frame::ping(*b"pingpong"));
+    wait_for_shutdowns(&server, 1);
+    drop(client);
+    server.stop();
+}
+
+/// The same, of a client that sends and sends.
+#[test]
+fn a_client_that_does_not_stop_to_send_is_closed_after_a_moment() {
+    let server = patient_server();
+    let mut client = Client::connect(server.address());
+    client.greet();
+    server.shut_down();
+    let ping = first_goaway(&mut client);
+    client.pong(&ping);
+    assert_closes_well(&mut client);
+    let noise = vec![0; 1 << 20];
+    let is_closed = || client.try_send_bytes(&noise).is_err();
+    assert!(poll_until(PATIENCE, is_closed), "the server reads for ever");
+    wait_for_shutdowns(&server, 1);
     drop(client);
     server.stop();
 }
@@ -119,10 +230,10 @@ fn a_client_that_answers_no_ping_is_served_to_the_end_of_its_call_and_gets_no_ne
     server.answer_held_call(1000);
     assert_served(&client.answer(1), 1000);
     assert_closes_well(&mut client);
+    drop(client);
     wait_for_shutdowns(&server, 1);
     server.wait_for("the call's close", |state| state.closed == 1);
     assert_eq!(server.state(|state| (state.failed_sends, state.cancelled)), (0, 0));
-    drop(client);
     server.stop();
 }
 
@@ -136,8 +247,8 @@ fn a_client_that_answers_no_ping_and_has_no_call_is_closed_after_the_goaway_time
     server.shut_down();
     first_goaway(&mut client);
     assert_closes_well(&mut client);
-    wait_for_shutdowns(&server, 1);
     drop(client);
+    wait_for_shutdowns(&server, 1);
     server.stop();
 }
 
@@ -157,8 +268,8 @@ fn idle_connections_and_those_without_a_preface_do_not_hold_a_shutdown_up() {
     let ping = first_goaway(&mut idle);
     idle.pong(&ping);
     assert_closes_well(&mut idle);
-    wait_for_shutdowns(&server, 1);
     drop((idle, nothing, half));
+    wait_for_shutdowns(&server, 1);
     server.stop();
 }
 
@@ -177,8 +288,8 @@ fn calls_whose_first_message_never_comes_do_not_hold_a_shutdown_up() {
     assert_eq!(client.expect(frame::RST_STREAM).number(0), frame::NO_ERROR);
     client.pong(&ping);
     assert_closes_well(&mut client);
-    wait_for_shutdowns(&server, 1);
     drop(client);
+    wait_for_shutdowns(&server, 1);
     server.stop();
 }
 
@@ -209,11 +320,11 @@ fn each_shutdown_has_its_tag_come_out_once() {
     assert_eq!(server.state(|state| state.shutdowns), 0);
     server.answer_held_call(1);
     assert_served(&client.answer(1), 1);
+    drop(client);
     wait_for_shutdowns(&server, 2);
     // One after the end is complete at once.
     server.shut_down();
     wait_for_shutdowns(&server, 3);
-    drop(client);
     server.stop();
 }
 
@@ -278,8 +389,8 @@ fn requested_calls_come_out_without_one_when_the_shutdown_begins() {
     client.pong(&ping);
     server.answer_held_call(1);
     assert_served(&client.answer(1), 1);
-    wait_for_shutdowns(&server, 1);
     drop(client);
+    wait_for_shutdowns(&server, 1);
     server.stop();
 }
 
@@ -327,9 +438,9 @@ fn a_queue_that_is_shut_down_still_gives_the_tags_that_are_in_it() {
     server.wait_for("the call's close", |state| (state.closed, state.cancelled) == (1, 1));
     client.pong(&ping);
     assert_closes_well(&mut client);
+    drop(client);
     wait_for_shutdowns(&server, 1);
     server.drop_server();
-    drop(client);
     server.stop();
 }
 
@@ -361,9 +472,9 @@ fn a_unix_socket_is_removed_by_the_shutdown_and_its_connections_end_gracefully()
     let ping = first_goaway(&mut client);
     client.pong(&ping);
     assert_closes_well(&mut client);
+    drop(client);
     wait_for_shutdowns(&server, 1);
     assert!(!path.exists());
-    drop(client);
     server.stop();
 }
 

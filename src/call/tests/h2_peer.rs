@@ -194,6 +194,7 @@ impl Peer for H2Peer {
             && Pin::new(connection).poll(&mut context()).is_ready()
         {
             self.connection = None;
+            drop(self.traffic.take_endpoint());
         }
     }
 

@@ -19,6 +19,9 @@ const MIN_LOOK: Duration = Duration::from_millis(1);
 /// How long the last GOAWAY of a connection may take to leave.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a client may take to close, when its connection has ended in good order.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// For how long a connection waits, or is. [`Duration::MAX`] is for ever.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
@@ -70,6 +73,8 @@ pub(super) enum Due {
     GoAway,
     /// The client does not take its last GOAWAY: close.
     Abort,
+    /// The client has read its last GOAWAY, or not, and has not closed: close.
+    Linger,
     /// Nothing has come for long: send a PING.
     Ping,
     /// Nothing has come after that either: close.
@@ -88,6 +93,7 @@ impl fmt::Display for Due {
             Self::Handshake => "no HTTP/2 preface and SETTINGS came in time",
             Self::GoAway => "the client answers no PING, and gets no new calls",
             Self::Abort => "the client does not take its last GOAWAY",
+            Self::Linger => "the connection has ended, and the client does not close",
             Self::Ping => "nothing has come for the keepalive time; a PING is sent",
             Self::Keepalive => "nothing has come since the keepalive PING; the client is gone",
             Self::Idle => "the connection has no calls, and is told to go",
@@ -113,6 +119,7 @@ pub(super) struct Clock {
     handshake: Option<Instant>,
     goaway: Option<Instant>,
     abort: Option<Instant>,
+    linger: Option<Instant>,
     keepalive: Option<Keepalive>,
     idle: Option<Lull>,
     age: Option<Instant>,
@@ -148,6 +155,7 @@ impl Clock {
             handshake: None,
             goaway: None,
             abort: None,
+            linger: None,
             keepalive: None,
             idle: None,
             age: None,
@@ -191,14 +199,18 @@ impl Clock {
         self.abort = after(now, ABORT_TIMEOUT);
     }
 
+    /// Everything is sent, and the client is to close.
+    pub(super) fn on_linger(&mut self, now: Instant) {
+        *self = Self::new(self.timeouts);
+        self.linger = after(now, LINGER_TIMEOUT);
+    }
+
     /// When to ask next what is due.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let keepalive = self.keepalive.as_ref().map(Keepalive::next_deadline);
         let idle = self.idle.as_ref().map(|lull| lull.next);
-        [self.handshake, self.goaway, self.abort, keepalive, idle, self.age, self.grace]
-            .into_iter()
-            .flatten()
-            .min()
+        let fixed = [self.handshake, self.goaway, self.abort, self.linger, self.age, self.grace];
+        fixed.into_iter().chain([keepalive, idle]).flatten().min()
     }
 
     /// What is due, if anything. There may be more, so ask again.
@@ -207,6 +219,7 @@ impl Clock {
             (&mut self.handshake, Due::Handshake),
             (&mut self.goaway, Due::GoAway),
             (&mut self.abort, Due::Abort),
+            (&mut self.linger, Due::Linger),
             (&mut self.grace, Due::Grace),
         ];
         for (deadline, due) in fixed {

@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// An endpoint as h2 wants it.
 pub(crate) struct Io {
-    endpoint: Box<dyn Endpoint>,
+    /// `None` once it was shut down.
+    endpoint: Option<Box<dyn Endpoint>>,
     traffic: Arc<Traffic>,
     inward: Inward,
     outward: Outward,
@@ -35,7 +36,7 @@ impl Io {
     fn new(endpoint: Box<dyn Endpoint>, inward: usize, outward: usize) -> (Self, Arc<Traffic>) {
         let traffic = Arc::<Traffic>::default();
         let io = Self {
-            endpoint,
+            endpoint: Some(endpoint),
             inward: Inward::new(traffic.clone(), inward),
             outward: Outward::new(traffic.clone(), outward),
             traffic: traffic.clone(),
@@ -52,7 +53,7 @@ impl Io {
         if self.has_own_frame() {
             ready!(self.write_own_frame(context))?;
         }
-        let written = ready!(self.endpoint.poll_write(context, buffers))?;
+        let written = ready!(lent(&mut self.endpoint)?.poll_write(context, buffers))?;
         let mut left = written;
         for buffer in buffers {
             let part = &buffer[..buffer.len().min(left)];
@@ -73,10 +74,19 @@ impl Io {
             self.own = complaint;
         }
         while !self.own.is_empty() {
-            let written = ready!(self.endpoint.poll_write(context, &[IoSlice::new(&self.own)]))?;
+            let endpoint = lent(&mut self.endpoint)?;
+            let written = ready!(endpoint.poll_write(context, &[IoSlice::new(&self.own)]))?;
             self.own.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Fails after the shutdown.
+fn lent(endpoint: &mut Option<Box<dyn Endpoint>>) -> io::Result<&mut dyn Endpoint> {
+    match endpoint {
+        Some(endpoint) => Ok(&mut **endpoint),
+        None => Err(io::ErrorKind::NotConnected.into()),
     }
 }
 
@@ -90,11 +100,12 @@ impl AsyncRead for Io {
             return Poll::Pending;
         }
         let this = &mut *self;
-        let bytes = ready!(this.endpoint.poll_fill(context))?;
+        let endpoint = lent(&mut this.endpoint)?;
+        let bytes = ready!(endpoint.poll_fill(context))?;
         let count = bytes.len().min(into.remaining());
         into.put_slice(&bytes[..count]);
         this.inward.pass(&bytes[..count]);
-        this.endpoint.consume(count);
+        endpoint.consume(count);
         Poll::Ready(Ok(()))
     }
 }
@@ -124,10 +135,17 @@ impl AsyncWrite for Io {
         if self.has_own_frame() {
             ready!(self.write_own_frame(context))?;
         }
-        self.endpoint.poll_flush(context)
+        lent(&mut self.endpoint)?.poll_flush(context)
     }
 
+    /// Gives the endpoint back when it is shut down.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.endpoint.poll_shutdown(context)
+        if let Some(endpoint) = &mut self.endpoint {
+            ready!(endpoint.poll_shutdown(context))?;
+        }
+        if let Some(endpoint) = self.endpoint.take() {
+            self.traffic.give_back(endpoint);
+        }
+        Poll::Ready(Ok(()))
     }
 }

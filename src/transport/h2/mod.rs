@@ -7,6 +7,7 @@ mod server;
 
 mod clock;
 mod config;
+mod linger;
 mod phase;
 mod strikes;
 

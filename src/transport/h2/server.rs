@@ -174,10 +174,16 @@ impl ServerTransport {
             progress = self.serve(driver, &mut context);
         }
         if matches!(progress, Progress::Closed) {
-            self.clear_timer(driver);
-            driver.phase = Phase::Closed;
+            self.let_go(driver);
         }
         progress
+    }
+
+    /// Frees all that a connection holds.
+    fn let_go(&self, driver: &mut Driver) {
+        self.clear_timer(driver);
+        driver.phase = Phase::Closed;
+        drop(self.traffic.take_endpoint());
     }
 
     /// Does what other threads and the timer have asked for.
@@ -213,6 +219,14 @@ impl ServerTransport {
         }
     }
 
+    /// Ends a connection that has no stream left, and gives its GOAWAY the same moment.
+    fn finish_now(self: &Arc<Self>, driver: &mut Driver) {
+        if driver.phase.finish() {
+            driver.clock.on_abort(Instant::now());
+            self.set_timer(driver);
+        }
+    }
+
     /// Does what is due.
     fn look_at_clock(self: &Arc<Self>, driver: &mut Driver) {
         let now = Instant::now();
@@ -220,7 +234,9 @@ impl ServerTransport {
         while let Some(due) = driver.clock.on_deadline(now, activity) {
             tracing::debug!(peer = %self.peer, "{due}");
             match due {
-                Due::Handshake | Due::Abort | Due::Keepalive => driver.phase = Phase::Closed,
+                Due::Handshake | Due::Abort | Due::Linger | Due::Keepalive => {
+                    driver.phase = Phase::Closed;
+                }
                 Due::GoAway => driver.phase.refuse(),
                 Due::Ping => {
                     if driver.pinger.ping(&mut driver.phase) {
@@ -262,11 +278,12 @@ impl ServerTransport {
         }
     }
 
-    /// Reads, takes in new streams, and writes, until there is nothing left to do.
+    /// Reads, takes in new streams, and writes, until there is nothing left to do; and at the end
+    /// waits for the client to close.
     fn serve(self: &Arc<Self>, driver: &mut Driver, context: &mut Context<'_>) -> Progress {
         loop {
             let Some((connection, refuses)) = driver.phase.connection() else {
-                return Progress::Closed;
+                return self.linger(driver, context);
             };
             match connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((_, mut respond)))) if refuses => {
@@ -280,13 +297,27 @@ impl ServerTransport {
                     tracing::debug!(peer = %self.peer, %error, "a connection failed");
                     return Progress::Closed;
                 }
-                Poll::Ready(None) => return Progress::Closed,
+                Poll::Ready(None) => {
+                    if driver.phase.end(self.traffic.take_endpoint()) {
+                        driver.clock.on_linger(Instant::now());
+                        self.set_timer(driver);
+                    }
+                }
                 Poll::Pending if self.traffic.is_turn_used_up() => return Progress::TurnIsOver,
                 Poll::Pending if driver.phase.is_overdue() && !driver.phase.has_streams() => {
-                    self.abort_now(driver, Reason::NO_ERROR);
+                    self.finish_now(driver);
                 }
                 Poll::Pending => return Progress::Idle,
             }
+        }
+    }
+
+    fn linger(&self, driver: &mut Driver, context: &mut Context<'_>) -> Progress {
+        let Phase::Lingering(lingering) = &mut driver.phase else { return Progress::Closed };
+        match lingering.poll(context, &self.traffic) {
+            Poll::Ready(()) => Progress::Closed,
+            Poll::Pending if self.traffic.is_turn_used_up() => Progress::TurnIsOver,
+            Poll::Pending => Progress::Idle,
         }
     }
 
@@ -369,9 +400,7 @@ struct CloseOnPanic<'a>(&'a ServerTransport);
 impl Drop for CloseOnPanic<'_> {
     fn drop(&mut self) {
         tracing::error!(peer = %self.0.peer, "a connection's turn panicked; it is closed");
-        let driver = &mut *self.0.driver.lock();
-        self.0.clear_timer(driver);
-        driver.phase = Phase::Closed;
+        self.0.let_go(&mut self.0.driver.lock());
         self.0.close();
     }
 }

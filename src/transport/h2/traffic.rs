@@ -5,7 +5,8 @@
 //! and are never waited for.
 
 use super::frames::{ACK, DATA, GOAWAY, HEADERS, PING, Passed, SETTINGS, Walker};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::iomgr::Endpoint;
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 use bytes::Bytes;
 use h2::Reason;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub(crate) struct Traffic {
     data: AtomicU64,
     /// A GOAWAY with a text is to leave.
     complains: AtomicBool,
+    /// What h2 was lent, once it has shut it down. Locked at the connection's end, and nothing else
+    /// under it.
+    given_back: Mutex<Option<Box<dyn Endpoint>>>,
 }
 
 /// What was sent since the last PING came.
@@ -54,6 +58,12 @@ impl Traffic {
     /// Whether reading stopped because of the turn's bound, with nothing armed.
     pub(crate) fn is_turn_used_up(&self) -> bool {
         self.left_of_turn.load(Relaxed) == 0
+    }
+
+    /// So many bytes have come.
+    pub(super) fn take_of_turn(&self, count: usize) {
+        let left = self.left_of_turn.load(Relaxed);
+        self.left_of_turn.store(left.saturating_sub(count), Relaxed);
     }
 
     /// How many bytes have ever come.
@@ -85,6 +95,16 @@ impl Traffic {
     pub(super) fn complains(&self) -> bool {
         self.complains.load(Relaxed)
     }
+
+    /// h2 has sent everything, and needs its endpoint no more.
+    pub(super) fn give_back(&self, endpoint: Box<dyn Endpoint>) {
+        *self.given_back.lock() = Some(endpoint);
+    }
+
+    /// The endpoint, if h2 has shut it down, and nobody has taken it.
+    pub(crate) fn take_endpoint(&self) -> Option<Box<dyn Endpoint>> {
+        self.given_back.lock().take()
+    }
 }
 
 fn add(counter: &AtomicU64, count: u64) {
@@ -114,8 +134,7 @@ impl Inward {
 
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         let Self { walker, is_first, traffic } = self;
-        let left = traffic.left_of_turn.load(Relaxed);
-        traffic.left_of_turn.store(left.saturating_sub(bytes.len()), Relaxed);
+        traffic.take_of_turn(bytes.len());
         add(&traffic.received, bytes.len() as u64);
         walker.walk(bytes, |Passed { kind, flags }| {
             if kind == PING && flags & ACK == 0 {

@@ -119,6 +119,16 @@ fn the_last_goaway_has_a_second_and_ends_all_other_deadlines() {
     assert_eq!(connection.up_to(1000), [(1, Due::Abort)]);
 }
 
+#[test]
+fn a_client_has_a_second_to_close_and_no_other_deadline() {
+    let timeouts = Timeouts { keepalive_time: seconds(1), max_age: seconds(1), ..OFF };
+    let mut connection = Connection::new(timeouts);
+    connection.clock.on_abort(connection.start);
+    connection.clock.on_linger(connection.start);
+    assert!(!connection.clock.awaits_greeting());
+    assert_eq!(connection.up_to(1000), [(1, Due::Linger)]);
+}
+
 const KEEPALIVE: Timeouts =
     Timeouts { keepalive_time: seconds(100), keepalive_timeout: seconds(20), ..OFF };
 

@@ -1,18 +1,19 @@
-//! Wakes, and turns that panic.
+//! Wakes, turns that panic, and the end.
 
-use super::{Config, ServerTransport};
+use super::{Config, Phase, ServerTransport};
 use crate::iomgr::{
     Deadline, Endpoint, ExecCtx, Iomgr, PeerAddress, Pollset, endpoint_for_tests, iomgr_for_tests,
 };
 use crate::sync::Mutex;
-use crate::testing::http2::{SETTINGS, frames, greeting, request};
+use crate::testing::http2::{PING, SETTINGS, frame, frames, greeting, request};
 use crate::testing::{PATIENCE, without_deadlock};
-use crate::transport::{Acceptor, Head, Stream};
+use crate::transport::{Acceptor, Head, Stream, Transport as _};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// What a server has seen of its connections.
 #[derive(Default)]
@@ -94,12 +95,45 @@ fn transport(
 
 /// A connection that is being served, and its client, which has begun to speak.
 fn connection(id: usize, server: &Arc<Seen>, iomgr: &Arc<Iomgr>) -> UnixStream {
+    connected(id, server, iomgr).1
+}
+
+fn connected(
+    id: usize,
+    server: &Arc<Seen>,
+    iomgr: &Arc<Iomgr>,
+) -> (Arc<ServerTransport>, UnixStream) {
     let (ours, mut client) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.write_all(&greeting()).unwrap();
-    transport(endpoint_for_tests(iomgr, ours.into()), id, server, iomgr).start();
-    client
+    let transport = transport(endpoint_for_tests(iomgr, ours.into()), id, server, iomgr);
+    transport.start();
+    (transport, client)
+}
+
+fn is_lingering(transport: &ServerTransport) -> bool {
+    matches!(transport.driver.lock().phase, Phase::Lingering(_))
+}
+
+/// A connection that has ended gracefully, and its client, which has not closed yet.
+fn ended(id: usize, server: &Arc<Seen>, iomgr: &Arc<Iomgr>) -> (Arc<ServerTransport>, UnixStream) {
+    /// What h2 puts into the PING behind its GOAWAY.
+    const SHUTDOWN_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
+    let (transport, mut client) = connected(id, server, iomgr);
+    assert_is_served(iomgr, &mut client);
+    transport.clone().go_away();
+    work_until(iomgr, || matches!(transport.driver.lock().phase, Phase::Draining(_)));
+    client.write_all(&frame(PING, 1, 0, &SHUTDOWN_PING)).unwrap();
+    work_until(iomgr, || is_lingering(&transport));
+    (transport, client)
+}
+
+/// Reads what is left of a connection, up to its end.
+#[track_caller]
+fn read_rest(client: &mut UnixStream) {
+    client.set_nonblocking(false).unwrap();
+    client.read_to_end(&mut Vec::new()).expect("the client sees the end");
 }
 
 /// Works until `is_done`.
@@ -174,8 +208,55 @@ fn a_turn_that_panics_in_a_call_closes_its_own_connection_only() {
     assert_is_served(&iomgr, &mut client);
     client.write_all(&request(1)).unwrap();
     work_until(&iomgr, || !server.closed.lock().is_empty());
-    client.set_nonblocking(false).unwrap();
-    client.read_to_end(&mut Vec::new()).expect("the client sees the end");
+    read_rest(&mut client);
     assert_is_served(&iomgr, &mut other);
     assert_eq!(*server.closed.lock(), [2]);
+}
+
+#[test]
+fn a_client_may_send_after_the_end_until_it_closes() {
+    let (server, iomgr) = (Arc::<Seen>::default(), iomgr_for_tests());
+    let (transport, mut client) = ended(1, &server, &iomgr);
+    let context = ExecCtx::enter();
+    client.write_all(&[0; 50_000]).expect("the server's socket is open");
+    Waker::from(transport.clone()).wake();
+    context.flush();
+    // Nothing was reset: what came before is still there.
+    read_rest(&mut client);
+    drop(client);
+    work_until(&iomgr, || !server.closed.lock().is_empty());
+    let driver = transport.driver.lock();
+    assert!(matches!(driver.phase, Phase::Closed));
+    assert!(driver.timer.is_none());
+    assert!(transport.traffic.take_endpoint().is_none(), "the socket stays open");
+}
+
+/// On average, so that a busy machine may take its time once.
+#[test]
+fn a_client_that_closes_is_not_waited_for() {
+    const CONNECTIONS: usize = 20;
+    let (server, iomgr) = (Arc::<Seen>::default(), iomgr_for_tests());
+    let begin = Instant::now();
+    for id in 1..=CONNECTIONS {
+        let (_, client) = ended(id, &server, &iomgr);
+        drop(client);
+        work_until(&iomgr, || server.closed.lock().len() == id);
+    }
+    // A second each, if they waited for their timers.
+    assert!(begin.elapsed() < Duration::from_secs(CONNECTIONS as u64) / 2);
+}
+
+#[test]
+fn an_abort_does_not_wait_for_the_client_to_close() {
+    let (server, iomgr) = (Arc::<Seen>::default(), iomgr_for_tests());
+    let (lingering, _client) = ended(1, &server, &iomgr);
+    let (open, mut other) = connected(2, &server, &iomgr);
+    assert_is_served(&iomgr, &mut other);
+    let context = ExecCtx::enter();
+    lingering.abort();
+    open.abort();
+    context.flush();
+    let mut closed = server.closed.lock().clone();
+    closed.sort_unstable();
+    assert_eq!(closed, [1, 2]);
 }
