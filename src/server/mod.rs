@@ -232,7 +232,8 @@ struct Overdue(Arc<Inner>);
 impl Run for Overdue {
     fn run(self: Arc<Self>) {
         tracing::info!("the shutdown's grace is over; the calls that still run are cancelled");
-        self.0.connections.abort_all();
+        // It may come before the shutdown that it is for, which is on another thread.
+        self.0.connections.close();
     }
 }
 
