@@ -2,8 +2,9 @@
 
 use super::handled::Handled;
 use super::run_queue::RunQueue;
-use crate::call::{CallCore, NewCall, Observer, Owner};
+use crate::call::{CallCore, MessageRules, NewCall, Observer, Owner};
 use crate::codec::Raw;
+use crate::compression::Encoding;
 use crate::cq::PendingOp;
 use crate::iomgr::{PeerAddress, iomgr_for_tests};
 use crate::metadata::Metadata;
@@ -22,9 +23,11 @@ use std::task::{Context, Poll, Waker};
 struct Client(Arc<StdMutex<Option<Code>>>);
 
 impl Stream for Client {
+    fn set_max_message_size(&mut self, _: usize) {}
+
     fn take_in(&mut self, _: &mut Context<'_>) {}
 
-    fn send_initial_metadata(&mut self, _: Metadata) -> Result<(), Status> {
+    fn send_initial_metadata(&mut self, _: Metadata, _: Option<Encoding>) -> Result<(), Status> {
         Ok(())
     }
 
@@ -102,10 +105,12 @@ fn call(queue: &RunQueue, method: &Arc<Handled>) -> Arc<StdMutex<Option<Code>>> 
         metadata: Metadata::new(),
         subtype: None,
         timeout: None,
+        encoding: None,
         peer: Arc::new(PeerAddress::InProcess),
     };
     let client = Box::new(Client(Arc::clone(&code)));
-    let core = CallCore::new(head, client, queue.iomgr().clone(), Observer::new(None, true));
+    let (observer, rules) = (Observer::new(None, true), MessageRules::default());
+    let core = CallCore::new(head, client, queue.iomgr().clone(), observer, rules);
     let call = NewCall { owner: Owner::new(core), message: Some(Bytes::new()) };
     queue.handle(method, call);
     code
