@@ -51,6 +51,7 @@ pub mod stats;
 pub mod status;
 
 mod compression;
+mod panics;
 mod sync;
 
 mod call;

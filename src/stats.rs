@@ -50,8 +50,8 @@
 //! asks for it.
 
 use crate::iomgr::PeerAddress;
+use crate::panics::contained;
 use crate::status::Code;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -252,7 +252,5 @@ pub(crate) fn combine(all: &[Arc<dyn Stats>]) -> Option<Arc<dyn Stats>> {
 
 /// Calls a function of a [`Stats`], whose panic is not the call's.
 pub(crate) fn tell_caught(tell: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(tell)).is_err() {
-        tracing::error!("a Stats panicked; the call goes on, and may be missing in its counts");
-    }
+    contained("a Stats", tell);
 }

@@ -229,6 +229,11 @@ impl Status {
         matches!(self.code, Code::Ok)
     }
 
+    /// The same code and text, without what may run the application's code when it is dropped.
+    pub(crate) fn without_leftovers(&self) -> Self {
+        Self::new(self.code, self.message.clone())
+    }
+
     /// A hold on what is not only data, if there is any.
     pub(crate) fn hold(&self) -> Option<Hold> {
         let rest = self.rest.as_ref()?;

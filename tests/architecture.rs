@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Shared vocabulary, which every layer may use and which uses no layer.
-const SHARED: &[&str] = &["sync", "status", "metadata", "compression", "codec", "error"];
+const SHARED: &[&str] = &["sync", "panics", "status", "metadata", "compression", "codec", "error"];
 
 /// Each layer, and the layers that it may use.
 const LAYERS: &[(&str, &[&str])] = &[

@@ -445,7 +445,11 @@ impl CallCore {
     pub(crate) fn cancel(self: &Arc<Self>, status: Status) {
         let _context = ExecCtx::enter();
         self.with_state(|state, _, done| {
+            // h2 may keep the call's waker for long, and drop it under its locks: what the
+            // application has put into the status must be gone before.
+            let cause = state.stream.is_some().then(|| status.without_leftovers());
             state.end(Some(status), true, done);
+            state.cause = cause.or_else(|| state.cause.take());
             state.pending.fail_all(state.is_cancelled, done);
         });
     }

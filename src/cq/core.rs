@@ -3,10 +3,10 @@
 
 use super::Event;
 use crate::iomgr::{Iomgr, Pollset, Run, Scheduled, attends};
+use crate::panics::contained;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use slab::Slab;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
@@ -354,9 +354,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> Run for Core<T, O> {
                 return;
             };
             // A panic ends this event's call and nothing else: the events behind it come too.
-            if catch_unwind(AssertUnwindSafe(|| call(event))).is_err() {
-                tracing::error!("a queue's callback panicked; its event counts as handled");
-            }
+            contained("a queue's callback", || call(event));
         }
         // The engine is looked at before the next ones.
         let _ = scheduled.claim();

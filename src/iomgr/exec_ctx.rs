@@ -5,12 +5,12 @@
 //! public entry point that can schedule one opens. The list is a thread-local, because
 //! `Waker::wake` takes no parameter through which it could be passed.
 
+use crate::panics::contained;
 use crate::sync::{AtomicUsize, Ordering::SeqCst};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Something that can be run. Implementors: the listener, the transports and their timers, the call,
@@ -60,9 +60,7 @@ impl ThreadList {
         loop {
             let bytes = self.unused.borrow_mut().pop();
             let Some(bytes) = bytes else { return };
-            if catch_unwind(AssertUnwindSafe(|| drop(bytes))).is_err() {
-                tracing::error!("the owner of a message's bytes panicked while it was dropped");
-            }
+            contained("the owner of a message's bytes, in its drop,", || drop(bytes));
         }
     }
 }
@@ -160,7 +158,7 @@ impl ExecCtx {
             list.drop_unused();
             list.ready.borrow_mut().pop_front()
         }) {
-            run_caught(closure);
+            contained("a closure", || closure.run());
         }
     }
 }
@@ -171,13 +169,6 @@ impl Drop for ExecCtx {
             self.flush();
         }
         let _ = THIS_THREAD.try_with(|list| list.depth.set(list.depth.get().saturating_sub(1)));
-    }
-}
-
-/// A panic ends the closure that raised it and nothing else.
-fn run_caught(closure: Arc<dyn Run>) {
-    if catch_unwind(AssertUnwindSafe(|| closure.run())).is_err() {
-        tracing::error!("a closure panicked; the thread goes on with the next one");
     }
 }
 

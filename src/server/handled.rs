@@ -1,5 +1,6 @@
 //! A method with a handler, and those of its calls that wait for a thread in `run`.
 
+use super::run_queue::Live;
 use crate::call::NewCall;
 use crate::service::{Method, Style};
 use crate::status::Status;
@@ -38,12 +39,12 @@ impl Handled {
 /// A call that waits for its handler. One that is dropped instead has come too late.
 pub(super) struct Waiting {
     handled: Arc<Handled>,
-    call: Option<NewCall>,
+    call: Option<(Live, NewCall)>,
 }
 
 impl Waiting {
     /// Lets a call wait. `None` if too many do: the call has ended then.
-    pub(super) fn begin(handled: &Arc<Handled>, mut call: NewCall) -> Option<Self> {
+    pub(super) fn begin(handled: &Arc<Handled>, mut call: NewCall, live: Live) -> Option<Self> {
         if handled.is_blocking() {
             let core = call.owner.core();
             if !handled.take_place() {
@@ -54,7 +55,7 @@ impl Waiting {
             // It may wait for long. If its client goes meanwhile, all but its head is dropped.
             core.park(call.message.take());
         }
-        Some(Self { handled: handled.clone(), call: Some(call) })
+        Some(Self { handled: handled.clone(), call: Some((live, call)) })
     }
 
     pub(super) fn handled(&self) -> &Handled {
@@ -62,19 +63,19 @@ impl Waiting {
     }
 
     /// A thread has come. `None` the second time.
-    pub(super) fn end(&mut self) -> Option<NewCall> {
-        let mut call = self.call.take()?;
+    pub(super) fn end(&mut self) -> Option<(Live, NewCall)> {
+        let (live, mut call) = self.call.take()?;
         if self.handled.is_blocking() {
             self.handled.waiting.fetch_sub(1, SeqCst);
             call.message = call.owner.core().unpark();
         }
-        Some(call)
+        Some((live, call))
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(call) = self.end() {
+        if let Some((_live, call)) = self.end() {
             call.owner.core().cancel(Status::unavailable("the server is shutting down"));
         }
     }

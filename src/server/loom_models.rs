@@ -97,7 +97,7 @@ fn method(promise: &Arc<Promise>, times: usize) -> Arc<Handled> {
     Handled::new(method.expect("one was added"), 1)
 }
 
-fn call(queue: &RunQueue, method: &Arc<Handled>) -> Arc<StdMutex<Option<Code>>> {
+fn call(queue: &Arc<RunQueue>, method: &Arc<Handled>) -> Arc<StdMutex<Option<Code>>> {
     let code = Arc::default();
     let head = Head {
         path: http::uri::PathAndQuery::from_static("/model.Model/Wait"),

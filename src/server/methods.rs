@@ -217,7 +217,7 @@ impl Methods {
     }
 
     /// A call comes: it goes to its handler or to who has asked for one, or waits.
-    pub(super) fn deliver(&self, method: usize, call: NewCall, run_queue: &RunQueue) {
+    pub(super) fn deliver(&self, method: usize, call: NewCall, run_queue: &Arc<RunQueue>) {
         match &self.all[method].taker {
             Taker::Handler(handled) => run_queue.handle(handled, call),
             Taker::Requests(calls) => self.offer(calls, call),

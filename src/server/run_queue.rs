@@ -11,11 +11,11 @@ use crate::call::{CallCore, NewCall, Outcome, Reply};
 use crate::cq::sealed::Queue as _;
 use crate::cq::{Complete, CompletionQueue, Turn, block_on};
 use crate::iomgr::{Deadline, Iomgr, TimerId};
+use crate::panics::{catch, contained};
 use crate::service::Method;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::SeqCst};
 use bytes::Bytes;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Something for a thread in `run` to do.
@@ -56,17 +56,16 @@ impl RunQueue {
     }
 
     /// A call has come for a handler.
-    pub(super) fn handle(&self, handled: &Arc<Handled>, call: NewCall) {
-        let Some(waiting) = Waiting::begin(handled, call) else { return };
-        self.live.fetch_add(1, SeqCst);
-        if !self.push(Job::Handle(waiting)) {
-            self.one_ended();
+    pub(super) fn handle(self: &Arc<Self>, handled: &Arc<Handled>, call: NewCall) {
+        if let Some(waiting) = Waiting::begin(handled, call, Live::begin(self)) {
+            self.push(Job::Handle(waiting));
         }
     }
 
-    /// False if the server is gone, or has ended: a late job, of use to nobody, is dropped.
-    pub(super) fn push(&self, job: Job) -> bool {
-        self.queue.core().push(job).is_ok()
+    /// If the server is gone, or has ended, a job is of use to nobody, and dropped.
+    pub(super) fn push(&self, job: Job) {
+        let late = self.queue.core().push(job);
+        drop(late);
     }
 
     /// The server is gone, and with it all who could do a job.
@@ -82,7 +81,7 @@ impl RunQueue {
     }
 
     /// A handler has ended, or its call was given up, or the last connection was closed.
-    pub(super) fn one_ended(&self) {
+    fn one_ended(&self) {
         if self.live.fetch_sub(1, SeqCst) == 1 {
             self.cancel_timers();
             self.queue.shutdown();
@@ -98,7 +97,7 @@ impl RunQueue {
     pub(super) fn run(self: &Arc<Self>) {
         while let Some(turn) = self.queue.turn(Deadline::NONE) {
             if let Some(blocking) = self.take_turn(turn) {
-                self.run_blocking(blocking);
+                contained(LEFTOVER, || run_blocking(blocking));
             }
         }
     }
@@ -107,50 +106,65 @@ impl RunQueue {
     fn take_turn(self: &Arc<Self>, turn: Turn<'_, Job, Outcome>) -> Option<Waiting> {
         for event in turn {
             match event.tag {
-                Job::Poll(task) => task.run(),
                 Job::Handle(call) if call.handled().is_blocking() => return Some(call),
-                Job::Handle(call) => self.start(call),
-            }
+                Job::Handle(call) => contained(LEFTOVER, || self.start(call)),
+                Job::Poll(task) => contained(LEFTOVER, || task.run()),
+            };
         }
         None
     }
 
     /// Makes a task of a call and polls it for the first time.
     fn start(self: &Arc<Self>, mut waiting: Waiting) {
-        let Some(NewCall { owner, message }) = waiting.end() else { return };
+        let Some((live, NewCall { owner, message })) = waiting.end() else { return };
         let core = owner.core().clone();
         // It may have waited for a thread until its deadline.
         if core.expire() {
-            return self.one_ended();
+            return;
         }
         // Making the future runs the handler's own code already, for some handlers.
         let span = span_of(&core);
         let handle = || span.in_scope(|| waiting.handled().method().handle(core.clone(), message));
-        match catch_unwind(AssertUnwindSafe(handle)) {
-            Ok(future) => Task::new(future, owner, self.clone(), span).run(),
-            Err(panic) => {
-                core.finish(panicked(&core, panic));
-                self.one_ended();
-            }
+        match catch(handle) {
+            Ok(future) => Task::new(future, owner, self.clone(), live, span).run(),
+            Err(panic) => core.finish(panicked(&core, &panic)),
         }
     }
+}
 
-    /// Handles a call on this thread, for as long as that takes.
-    fn run_blocking(&self, mut waiting: Waiting) {
-        let Some(NewCall { owner, message }) = waiting.end() else { return };
-        let call = owner.core();
-        if !call.expire() && !call.is_over() {
-            call.finish(handle_blocking(waiting.handled().method(), call, message));
-        }
-        drop(owner);
-        self.one_ended();
+/// What may panic beside handlers, which are answered for.
+const LEFTOVER: &str = "the drop of what a handler leaves";
+
+/// Handles a call on this thread, for as long as that takes.
+fn run_blocking(mut waiting: Waiting) {
+    // What is named last is dropped first: the call ends, and then no longer counts.
+    let Some((_live, NewCall { owner, message })) = waiting.end() else { return };
+    let call = owner.core();
+    if !call.expire() && !call.is_over() {
+        call.finish(handle_blocking(waiting.handled().method(), call, message));
     }
 }
 
 fn handle_blocking(method: &Method, call: &Arc<CallCore>, message: Option<Bytes>) -> Reply {
     let _in_span = span_of(call).entered();
-    let handled = catch_unwind(AssertUnwindSafe(|| block_on(method.handle(call.clone(), message))));
-    handled.unwrap_or_else(|panic| panicked(call, panic))
+    let handled = catch(|| block_on(method.handle(call.clone(), message)));
+    handled.unwrap_or_else(|panic| panicked(call, &panic))
+}
+
+/// A call that has come for a handler, which has not ended: `run` returns when there is none.
+pub(super) struct Live(Arc<RunQueue>);
+
+impl Live {
+    fn begin(queue: &Arc<RunQueue>) -> Self {
+        queue.live.fetch_add(1, SeqCst);
+        Self(queue.clone())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.one_ended();
+    }
 }
 
 /// The server's last connection has been closed.

@@ -1,15 +1,13 @@
 //! A call's handler on its way: a future that is polled whenever it is woken, by any thread in
 //! `run`.
 
-use super::run_queue::{Job, RunQueue};
+use super::run_queue::{Job, Live, RunQueue};
 use crate::call::{CallCore, Over, Owner, Reply};
 use crate::iomgr::Turn;
+use crate::panics::{Panic, catch};
 use crate::service::HandlerFuture;
 use crate::status::Status;
 use crate::sync::Mutex;
-use std::any::Any;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -31,6 +29,8 @@ struct Running {
     future: HandlerFuture,
     /// What wakes this task when the call is over, once it had to wait.
     over: Option<Over>,
+    /// Ends with the future, which may be long before the last waker of the task is dropped.
+    _live: Live,
 }
 
 impl Task {
@@ -39,9 +39,10 @@ impl Task {
         future: HandlerFuture,
         owner: Owner,
         queue: Arc<RunQueue>,
+        live: Live,
         span: Span,
     ) -> Arc<Self> {
-        let running = Mutex::new(Some(Running { future, over: None }));
+        let running = Mutex::new(Some(Running { future, over: None, _live: live }));
         Arc::new(Self { turn: Turn::new(), running, owner, queue, span })
     }
 
@@ -62,7 +63,6 @@ impl Task {
                 }
                 self.turn.close();
                 self.span.in_scope(|| drop_caught(running.future, call));
-                self.queue.one_ended();
             }
         }
     }
@@ -113,8 +113,8 @@ pub(super) fn poll_caught(
     call: &CallCore,
     context: &mut Context<'_>,
 ) -> Poll<Reply> {
-    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
-        .unwrap_or_else(|panic| Poll::Ready(panicked(call, panic)))
+    catch(|| future.as_mut().poll(context))
+        .unwrap_or_else(|panic| Poll::Ready(panicked(call, &panic)))
 }
 
 /// What a call's handler runs in: nothing, unless somebody wants it.
@@ -131,22 +131,15 @@ pub(super) fn span_of(call: &CallCore) -> Span {
 
 /// Drops what a handler leaves, which may panic as well.
 pub(super) fn drop_caught<T>(leftover: T, call: &CallCore) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(leftover))) {
-        panicked(call, panic);
+    if let Err(panic) = catch(|| drop(leftover)) {
+        panicked(call, &panic);
     }
 }
 
 /// Says that a handler panicked: to the log in full, and to the client that it did.
-pub(super) fn panicked(call: &CallCore, payload: Box<dyn Any + Send>) -> Reply {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let panic = text.unwrap_or("a value that is no text");
+pub(super) fn panicked(call: &CallCore, panic: &Panic) -> Reply {
     let method = call.head().method();
-    tracing::error!(target: "turnstile::call", method, panic, "a handler panicked");
-    // What a handler panics with may panic when it is dropped, and so may what that panics with.
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(again);
-    }
+    tracing::error!(target: "turnstile::call", method, %panic, "a handler panicked");
     Reply::from(Status::internal("the handler panicked; the server's log says more"))
 }
 

@@ -133,3 +133,89 @@ impl Future for KeepsUntilDropped {
         std::task::Poll::Ready(Ok(Response::new("ready".into())))
     }
 }
+
+/// Bytes, or a cause, that panic when they are dropped.
+#[derive(Debug)]
+struct Explosive;
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        panic!("in the drop of what a reply has left");
+    }
+}
+
+impl AsRef<[u8]> for Explosive {
+    fn as_ref(&self) -> &[u8] {
+        b"explosive"
+    }
+}
+
+impl std::fmt::Display for Explosive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("explosive")
+    }
+}
+
+impl std::error::Error for Explosive {}
+
+/// A waker that panics.
+struct Alarming;
+
+impl std::task::Wake for Alarming {
+    fn wake(self: std::sync::Arc<Self>) {
+        panic!("in a waker");
+    }
+}
+
+/// Waits for the end of a call with a waker that panics.
+fn wait_alarmingly(over: std::pin::Pin<&mut impl Future<Output = ()>>) {
+    let waker = std::task::Waker::from(std::sync::Arc::new(Alarming));
+    assert!(over.poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+}
+
+#[test]
+fn a_panic_in_what_a_reply_leaves_ends_nothing_and_run_returns() {
+    const LATE: Plain = Plain::bidi_streaming("/test.Leftovers/Late");
+    const WOKEN: Plain = Plain::unary("/test.Leftovers/Woken");
+    const WAITING: Plain = Plain::bidi_streaming("/test.Leftovers/Waiting");
+    const REPLY: Plain = Plain::client_streaming("/test.Leftovers/Reply");
+    let service = demo()
+        .unary(UNARY, |_, _| async { Err(Status::aborted("x").with_source(Explosive)) })
+        .blocking_unary(BLOCKING, |(), _| Err(Status::aborted("x").with_source(Explosive)))
+        // What comes too late is dropped unsent.
+        .bidi_streaming(LATE, |_, requests, _| async move {
+            requests.cancelled().await;
+            Err(Status::aborted("x").with_source(Explosive))
+        })
+        .client_streaming(REPLY, |_, requests| async move {
+            requests.cancelled().await;
+            Ok(Response::new(Bytes::from_owner(Explosive)))
+        })
+        .unary(WOKEN, |_, request| async move {
+            let mut over = std::pin::pin!(request.cancelled());
+            wait_alarmingly(over.as_mut());
+            Ok(Response::new("woken".into()))
+        })
+        .bidi_streaming(WAITING, |_, requests, _| async move {
+            let mut over = std::pin::pin!(requests.cancelled());
+            wait_alarmingly(over.as_mut());
+            std::future::pending::<Result<(), Status>>().await
+        })
+        .build();
+    const ABORTED: u32 = 10;
+    serve(2, service, |_, address| {
+        let mut client = Client::connect(address);
+        for _ in 0..3 {
+            assert_eq!(client.call(&request(UNARY, &["x"])).code(), ABORTED);
+            assert_eq!(client.call(&request(BLOCKING, &["x"])).code(), ABORTED);
+            assert_eq!(ok(&client.call(&request(WOKEN, &["x"]))), ["woken"]);
+            for method in [LATE, REPLY, WAITING] {
+                let stream = client.request(&Request::of(method.path()).open());
+                client.ping();
+                client.send(&crate::raw::frame::Frame::reset(stream, crate::raw::frame::CANCEL));
+            }
+        }
+        client.ping();
+        // At the end of this, run has to return on both threads.
+    });
+}

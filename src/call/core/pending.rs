@@ -9,6 +9,7 @@ use crate::call::event::BatchOutcome;
 use crate::call::few::Few;
 use crate::cq::PendingOp;
 use crate::metadata::Metadata;
+use crate::panics::contained;
 use crate::status::{Hold, Status};
 use crate::transport::Stream;
 use bytes::Bytes;
@@ -61,16 +62,29 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// Hands everything on. Called without locks.
+    /// Hands everything on. Called without locks. Wakers and drops may panic, and take nothing else
+    /// with them: what is left then is gone through again.
     pub(super) fn settle(self) {
-        drop(self.stream);
-        for batch in self.batches {
-            batch.op.complete(batch.is_ok, batch.outcome.into());
+        let Self { mut stream, mut arrival, mut replaced, mut message, mut parked, .. } = self;
+        let mut batches = self.batches.into_iter();
+        let mut wakers = self.wakers.into_iter();
+        let mut statuses = self.statuses.into_iter();
+        let mut settle_rest = || {
+            drop(stream.take());
+            for batch in batches.by_ref() {
+                batch.op.complete(batch.is_ok, batch.outcome.into());
+            }
+            if let Some((then, message)) = arrival.take() {
+                then(message);
+            }
+            wakers.by_ref().for_each(Waker::wake);
+            drop(replaced.take());
+            drop(message.take());
+            drop(parked.take());
+            statuses.by_ref().for_each(drop);
+        };
+        while contained("a waker, or the drop of what a call leaves,", &mut settle_rest).is_none() {
         }
-        if let Some((then, message)) = self.arrival {
-            then(message);
-        }
-        self.wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Drops what came too late to be sent.

@@ -29,6 +29,7 @@ on_both_transports! {
     a_message_that_is_dropped_may_use_its_call,
     a_message_that_was_sent_may_use_its_call_when_it_is_dropped,
     a_status_that_is_dropped_may_use_its_call,
+    what_a_call_is_cancelled_with_does_not_stay_with_it,
     a_reply_to_a_call_that_is_over_may_use_it,
 }
 
@@ -230,6 +231,21 @@ impl std::error::Error for UsesCall {}
 fn uses_call<P: Peer>(rpc: &Rpc<P>, length: usize) -> (UsesCall, Receiver<()>) {
     let (dropped, drops) = mpsc::channel();
     (UsesCall { core: rpc.core(), dropped, bytes: vec![1; length] }, drops)
+}
+
+/// h2 may hold on to the call, and drop it under its locks.
+fn what_a_call_is_cancelled_with_does_not_stay_with_it<P: Peer>() {
+    let mut rpc = Rpc::<P>::new();
+    let (source, source_drops) = uses_call(&rpc, 1);
+    let (details, details_drops) = uses_call(&rpc, 1);
+    let status = Status::aborted("enough").with_source(source);
+    rpc.call().cancel(status.with_details(Bytes::from_owner(details)));
+    assert_eq!(rpc.end().status().code(), Code::Aborted);
+    let held = rpc.core().upgrade();
+    drop(rpc);
+    assert!(held.is_some());
+    assert_eq!(source_drops.try_recv(), Ok(()));
+    assert_eq!(details_drops.try_recv(), Ok(()));
 }
 
 fn a_message_that_is_dropped_may_use_its_call<P: Peer>() {
