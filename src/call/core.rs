@@ -3,23 +3,30 @@
 //! A call is run (by the thread that finds one of its wakers fired) or used (by an application's
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
 //! complete batches, and drop what the call was given, after the lock is gone. [`poll`] has the
-//! operations of handlers, which are polled instead of started; [`messages`] limits and compression;
-//! [`over`] the wait for its end; [`observe`] what is told of a call.
+//! operations of handlers, which are polled instead of started; [`receive`] the way of messages in;
+//! [`messages`] limits and compression; [`over`] the wait for its end; [`owner`] who sees to that;
+//! [`observe`] what is told of a call.
 
 mod messages;
 mod observe;
 mod over;
+mod owner;
 mod pending;
 mod poll;
+mod receive;
 
 pub(crate) use messages::{MessageRules, Outgoing};
 pub(crate) use observe::Observer;
 pub(crate) use over::Over;
+pub(crate) use owner::Owner;
 pub use poll::Reply;
+pub(crate) use receive::OnlyMessage;
 
 use messages::{Compressed, Messages};
 use observe::Tally;
-use pending::{Done, NO_BATCH, Pending};
+use pending::{Done, Pending};
+use poll::Pollers;
+use receive::Arrival;
 
 use super::Outcome;
 use super::batch::{Batch, OpKind, StartError, StartErrorCause};
@@ -30,11 +37,9 @@ use crate::status::{Code, Status};
 use crate::sync::{AtomicBool, Mutex};
 use crate::transport::{Head, Stream};
 use bytes::Bytes;
-use slab::Slab;
-use std::fmt;
 use std::mem;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 /// What the client gets when its time is over.
@@ -77,25 +82,6 @@ struct State {
     /// Trailing metadata that a handler has set before it knows its status.
     trailers: Metadata,
     pollers: Pollers,
-}
-
-/// A function that gets a call's only message, or `None` if the call ends without one.
-pub(crate) type OnlyMessage = Box<dyn FnOnce(Option<Bytes>) + Send>;
-
-/// The only message of a call, on its way: the call is handed on when the client has said that no
-/// other follows.
-struct Arrival {
-    message: Option<Bytes>,
-    then: OnlyMessage,
-}
-
-/// Who polls the call, and is to be woken when polling again is worth while.
-#[derive(Default)]
-struct Pollers {
-    read: Option<Waker>,
-    write: Option<Waker>,
-    /// Until the call is over, or they give up.
-    over: Slab<Waker>,
 }
 
 /// How far the sends have come, counting those that are pending.
@@ -168,92 +154,6 @@ impl State {
             self.end(None, false, done);
         }
         result
-    }
-
-    fn receive_message(
-        &mut self,
-        context: &mut Context<'_>,
-        done: &mut Done,
-    ) -> Result<(), Status> {
-        if self.arrival.is_some() {
-            return self.receive_only_message(context, done);
-        }
-        let Some(id) = self.pending.receive_message else { return Ok(()) };
-        if self.stream.is_none() {
-            return Ok(());
-        }
-        let Poll::Ready(result) = self.next_message(context, done) else { return Ok(()) };
-        let message = result?;
-        self.pending.receive_message = None;
-        self.pending.finish(id, true, done, |outcome| outcome.message = message);
-        Ok(())
-    }
-
-    fn receive_only_message(
-        &mut self,
-        context: &mut Context<'_>,
-        done: &mut Done,
-    ) -> Result<(), Status> {
-        let Some(mut arrival) = self.arrival.take() else { return Ok(()) };
-        match self.poll_only_message(&mut arrival.message, context, done) {
-            Poll::Pending => self.arrival = Some(arrival),
-            Poll::Ready(result) => {
-                let message = result.as_ref().ok().cloned();
-                done.arrival = Some((arrival.then, message));
-                result?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ready when the client has sent one message and said that it was the last.
-    ///
-    /// # Errors
-    /// UNIMPLEMENTED for more or fewer, as gRPC's status code document has it ("cardinality
-    /// violation"), or how the stream ended.
-    fn poll_only_message(
-        &mut self,
-        message: &mut Option<Bytes>,
-        context: &mut Context<'_>,
-        done: &mut Done,
-    ) -> Poll<Result<Bytes, Status>> {
-        loop {
-            match ready!(self.next_message(context, done))? {
-                Some(_) if message.is_some() => {
-                    let text = "the method takes one message, and the client sent more";
-                    return Poll::Ready(Err(Status::unimplemented(text)));
-                }
-                Some(first) => *message = Some(first),
-                None => {
-                    let text = "the method takes one message, and the client sent none";
-                    let only = message.take().ok_or_else(|| Status::unimplemented(text));
-                    return Poll::Ready(only);
-                }
-            }
-        }
-    }
-
-    /// The next message as the application gets it, or `None` when the client has sent its last.
-    fn next_message(
-        &mut self,
-        context: &mut Context<'_>,
-        done: &mut Done,
-    ) -> Poll<Result<Option<Bytes>, Status>> {
-        let Some(stream) = &mut self.stream else {
-            return Poll::Ready(Err(self.cause_of_end()));
-        };
-        let Some(message) = ready!(stream.poll_message(context))? else {
-            return Poll::Ready(Ok(None));
-        };
-        let (message, size) = self.messages.open(message)?;
-        self.tally.receive(size, done);
-        Poll::Ready(Ok(Some(message)))
-    }
-
-    /// Why there is no stream.
-    fn cause_of_end(&self) -> Status {
-        let over = || Status::cancelled("the call is over: its status has been sent");
-        self.cause.clone().unwrap_or_else(over)
     }
 
     fn watch_cancel(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
@@ -345,65 +245,12 @@ impl CallCore {
         self.state.lock().stream.is_none()
     }
 
-    /// Takes in what has come already. To be called once, before anybody uses the call.
-    pub(crate) fn begin(self: &Arc<Self>) {
-        self.with_state(|state, context, _| state.take_in(context));
-    }
-
-    /// The same for a method with one request message: ready with it, or with `None` if the call
-    /// has ended instead. If it is not there in full, `later` makes a function that gets it.
-    pub(crate) fn begin_with_message(
-        self: &Arc<Self>,
-        later: impl FnOnce() -> OnlyMessage,
-    ) -> Poll<Option<Bytes>> {
-        self.with_state(|state, context, done| {
-            state.take_in(context);
-            if self.head.encoding.is_some() {
-                // To decompress may take long, and this thread is driving the connection: the call
-                // runs when it is done with that.
-                self.wake_by_ref();
-                state.arrival = Some(Arrival { message: None, then: later() });
-                return Poll::Pending;
-            }
-            let mut message = None;
-            match state.poll_only_message(&mut message, context, done) {
-                Poll::Ready(Ok(message)) => Poll::Ready(Some(message)),
-                Poll::Ready(Err(status)) => {
-                    state.end(Some(status), true, done);
-                    Poll::Ready(None)
-                }
-                Poll::Pending => {
-                    state.arrival = Some(Arrival { message, then: later() });
-                    Poll::Pending
-                }
-            }
-        })
-    }
-
     /// Looks out for the client's going away although no batch asks for it.
     pub(crate) fn watch(self: &Arc<Self>, is_watched: bool) {
         self.with_state(|state, context, done| {
             state.is_watched = is_watched;
             state.advance(context, done);
         });
-    }
-
-    /// The call waits for a thread, with its only message if it has one. The client's going away is
-    /// looked out for, and then the message is dropped.
-    pub(crate) fn park(self: &Arc<Self>, message: Option<Bytes>) {
-        self.with_state(|state, context, done| {
-            state.is_watched = true;
-            match state.stream {
-                Some(_) => state.parked = message,
-                None => done.parked = message,
-            }
-            state.advance(context, done);
-        });
-    }
-
-    /// The message, unless the call has ended.
-    pub(crate) fn unpark(&self) -> Option<Bytes> {
-        self.state.lock().parked.take()
     }
 
     pub(crate) fn start<T: Send + 'static>(
@@ -454,14 +301,6 @@ impl CallCore {
         });
     }
 
-    /// The application has let go of the call. What it has started still completes.
-    fn abandon(self: &Arc<Self>) {
-        let has_status = self.state.lock().progress == Sent::Status;
-        if !has_status {
-            self.cancel(Status::internal("the server let go of the call without a status"));
-        }
-    }
-
     /// Works on the state under its lock, and then hands on what that brought, without it.
     fn with_state<R>(
         self: &Arc<Self>,
@@ -489,12 +328,6 @@ impl CallCore {
 }
 
 impl State {
-    fn take_in(&mut self, context: &mut Context<'_>) {
-        if let Some(stream) = &mut self.stream {
-            stream.take_in(context);
-        }
-    }
-
     /// Whether a batch can be started now.
     fn check(&self, batch: &Batch) -> Result<(), StartErrorCause> {
         if let Some(kind) = self.pending.conflict(batch) {
@@ -541,19 +374,6 @@ impl State {
     }
 }
 
-impl Pollers {
-    /// Something has come, or there is room again.
-    fn wake_those_of_messages(&mut self, done: &mut Done) {
-        let wakers = [self.read.take(), self.write.take()];
-        wakers.into_iter().flatten().for_each(|waker| done.wakers.push(waker));
-    }
-
-    fn wake_all(&mut self, done: &mut Done) {
-        self.wake_those_of_messages(done);
-        self.over.drain().for_each(|waker| done.wakers.push(waker));
-    }
-}
-
 impl Run for CallCore {
     fn run(self: Arc<Self>) {
         self.scheduled.clear();
@@ -580,31 +400,6 @@ impl Wake for CallCore {
         if self.scheduled.claim() {
             self.iomgr.submit(self.clone());
         }
-    }
-}
-
-/// The one who must see to it that a call gets a status. Dropping it ends the call.
-pub(crate) struct Owner(Arc<CallCore>);
-
-impl Owner {
-    pub(crate) fn new(core: Arc<CallCore>) -> Self {
-        Self(core)
-    }
-
-    pub(crate) fn core(&self) -> &Arc<CallCore> {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Owner").field(&self.0.head().method()).finish()
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        self.0.abandon();
     }
 }
 

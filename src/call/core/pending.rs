@@ -1,8 +1,8 @@
 //! The operations of a call that have begun and not ended, and what their ends bring.
 
-use super::OnlyMessage;
 use super::messages::{Compressed, Outgoing};
 use super::observe::Seen;
+use super::receive::OnlyMessage;
 use crate::call::Outcome;
 use crate::call::batch::{Batch, OpKind};
 use crate::call::event::BatchOutcome;

@@ -3,11 +3,13 @@
 //! The counterpart of batches. What a handler sends is filed among the pending operations without
 //! a batch, so that both keep the same order and the same rules.
 
-use super::{CallCore, NO_BATCH, Outgoing, Sent, State};
+use super::pending::{Done, NO_BATCH};
+use super::{CallCore, Outgoing, Sent, State};
 use crate::iomgr::ExecCtx;
 use crate::metadata::Metadata;
 use crate::status::Status;
 use bytes::Bytes;
+use slab::Slab;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -166,6 +168,28 @@ impl State {
             self.file_initial_metadata(Metadata::new());
         }
         self.pending.message = Some((NO_BATCH, Some(message)));
+    }
+}
+
+/// Who polls the call, and is to be woken when polling again is worth while.
+#[derive(Default)]
+pub(super) struct Pollers {
+    read: Option<Waker>,
+    write: Option<Waker>,
+    /// Until the call is over, or they give up.
+    pub(super) over: Slab<Waker>,
+}
+
+impl Pollers {
+    /// Something has come, or there is room again.
+    pub(super) fn wake_those_of_messages(&mut self, done: &mut Done) {
+        let wakers = [self.read.take(), self.write.take()];
+        wakers.into_iter().flatten().for_each(|waker| done.wakers.push(waker));
+    }
+
+    pub(super) fn wake_all(&mut self, done: &mut Done) {
+        self.wake_those_of_messages(done);
+        self.over.drain().for_each(|waker| done.wakers.push(waker));
     }
 }
 
