@@ -12,7 +12,8 @@ use std::task::{Context, Poll, Waker};
 /// Services by name, with those who watch them.
 #[derive(Debug)]
 pub(super) struct Registry {
-    /// A leaf lock: wakers are taken out under it and woken after it.
+    /// A leaf lock: wakers are put in and taken out under it. They are cloned before it, and fired
+    /// and dropped after it, since that may run code of the application's.
     state: Mutex<State>,
 }
 
@@ -41,21 +42,28 @@ impl Default for Registry {
     }
 }
 
-impl Registry {
-    pub(super) fn set(&self, service: &str, status: ServingStatus) {
-        let mut state = self.state.lock();
-        let status = match state.phase {
+impl State {
+    /// Whatever it is told to be, a service does not serve once the drain has begun.
+    fn insert(&mut self, service: &str, status: ServingStatus) {
+        let status = match self.phase {
             Phase::Open => status,
             Phase::Draining | Phase::Closed => ServingStatus::NotServing,
         };
-        state.services.insert(service.to_owned(), status);
+        self.services.insert(service.to_owned(), status);
+    }
+}
+
+impl Registry {
+    pub(super) fn set(&self, service: &str, status: ServingStatus) {
+        let mut state = self.state.lock();
+        state.insert(service, status);
         tell(state);
     }
 
     pub(super) fn set_unless_known(&self, service: &str) {
         let mut state = self.state.lock();
         if !state.services.contains_key(service) {
-            state.services.insert(service.to_owned(), ServingStatus::Serving);
+            state.insert(service, ServingStatus::Serving);
             tell(state);
         }
     }
@@ -128,6 +136,17 @@ impl Watcher {
     }
 
     fn poll_changed(&mut self, context: &Context<'_>) -> Poll<Option<Option<ServingStatus>>> {
+        let mut waker = Some(context.waker().clone());
+        let polled = self.poll_under_lock(&mut waker);
+        drop(waker);
+        polled
+    }
+
+    /// Puts the waker in, and gives the one before it, if it is to wait.
+    fn poll_under_lock(
+        &mut self,
+        waker: &mut Option<Waker>,
+    ) -> Poll<Option<Option<ServingStatus>>> {
         let mut state = self.registry.state.lock();
         let now = state.services.get(&self.service).copied();
         if self.told != Some(now) {
@@ -137,7 +156,7 @@ impl Watcher {
         if state.phase == Phase::Closed {
             return Poll::Ready(None);
         }
-        state.watchers[self.key] = Some(context.waker().clone());
+        mem::swap(&mut state.watchers[self.key], waker);
         Poll::Pending
     }
 }

@@ -1,12 +1,12 @@
 use super::registry::Registry;
 use super::{ServingStatus, service};
 use crate::service::Attachment as _;
-use crate::testing::CountingWaker;
+use crate::testing::{CountingWaker, without_deadlock};
 use ServingStatus::{NotServing, Serving};
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// What a watcher says, with a waker that counts.
 macro_rules! poll {
@@ -59,6 +59,55 @@ fn a_drain_is_told_and_cannot_be_undone() {
     assert_eq!((registry.get(""), registry.get("a.New")), (Some(NotServing), Some(NotServing)));
     assert_eq!(poll!(watcher, waker), Poll::Ready(Some(Some(NotServing))));
     assert!(poll!(watcher, waker).is_pending(), "a drain sends nobody home");
+}
+
+#[test]
+fn services_that_become_known_in_a_drain_do_not_serve() {
+    let (registry, waker) = (Arc::new(Registry::default()), CountingWaker::new());
+    registry.drain();
+    let mut watcher = registry.watch("a.B");
+    assert_eq!(poll!(watcher, waker), Poll::Ready(Some(None)));
+    assert!(poll!(watcher, waker).is_pending());
+    registry.on_build(Some(BTreeSet::from(["a.B".to_owned()])));
+    assert_eq!(registry.get("a.B"), Some(NotServing));
+    assert_eq!(poll!(watcher, waker), Poll::Ready(Some(Some(NotServing))));
+}
+
+/// Like the waker of a task that has the registry.
+struct UsesTheRegistry(Arc<Registry>);
+
+impl Wake for UsesTheRegistry {
+    fn wake(self: Arc<Self>) {
+        assert_eq!(self.0.get(""), Some(Serving));
+    }
+}
+
+impl Drop for UsesTheRegistry {
+    fn drop(&mut self) {
+        assert_eq!(self.0.get(""), Some(Serving));
+    }
+}
+
+#[test]
+fn a_waker_that_is_replaced_fired_or_dropped_may_use_the_registry() {
+    without_deadlock(|| {
+        let registry = Arc::new(Registry::default());
+        let mut watcher = registry.watch("");
+        let wakers = || Arc::strong_count(&registry) - 2;
+        let waker = || Waker::from(Arc::new(UsesTheRegistry(registry.clone())));
+        let mut poll = || pin!(watcher.changed()).poll(&mut Context::from_waker(&waker()));
+        assert_eq!(poll(), Poll::Ready(Some(Some(Serving))));
+        assert_eq!(wakers(), 0, "it is not kept");
+        assert!(poll().is_pending());
+        assert_eq!(wakers(), 1);
+        assert!(poll().is_pending());
+        assert_eq!(wakers(), 1, "the one before is dropped");
+        registry.set("a.B", Serving);
+        assert_eq!(wakers(), 0, "it is fired");
+        assert!(poll().is_pending());
+        drop(watcher);
+        assert_eq!(Arc::strong_count(&registry), 1);
+    });
 }
 
 #[test]

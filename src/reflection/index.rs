@@ -52,20 +52,25 @@ impl File {
     }
 }
 
+/// The files of a serialized `FileDescriptorSet`, each as it came and as it reads.
+fn read(set: &[u8]) -> Result<Vec<(Bytes, FileDescriptorProto)>, Error> {
+    let read_file = |bytes: Bytes| FileDescriptorProto::decode(bytes.clone()).map(|it| (bytes, it));
+    let files = RawSet::decode(set).and_then(|set| set.file.into_iter().map(read_file).collect());
+    files.map_err(|error| {
+        Error::config(format!(
+            "the descriptor set for reflection is no google.protobuf.FileDescriptorSet: {error}; \
+             give it a FILE_DESCRIPTOR_SET that turnstile-build has generated",
+        ))
+    })
+}
+
 impl Index {
     /// Adds the files of a serialized `FileDescriptorSet`. One that is there already is skipped.
     ///
     /// # Errors
     /// If the set cannot be read, or has another file under the name of one that is there.
     pub(super) fn add(&mut self, set: &[u8]) -> Result<(), Error> {
-        let unreadable = |error: prost::DecodeError| {
-            Error::config(format!(
-                "the descriptor set for reflection is no google.protobuf.FileDescriptorSet: {error}; \
-                 give it a FILE_DESCRIPTOR_SET that turnstile-build has generated",
-            ))
-        };
-        for bytes in RawSet::decode(set).map_err(unreadable)?.file {
-            let file = FileDescriptorProto::decode(bytes.clone()).map_err(unreadable)?;
+        for (bytes, file) in read(set)? {
             match self.by_name.get(file.name()) {
                 Some(known) if self.files[*known].is_like(&bytes, &file) => {}
                 Some(_) => {
@@ -76,6 +81,20 @@ impl Index {
                     )));
                 }
                 None => self.insert(bytes, file),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds those files of a set that are not there yet, by their names: what is there counts, and
+    /// may be another version.
+    ///
+    /// # Errors
+    /// If the set cannot be read.
+    pub(super) fn add_missing(&mut self, set: &[u8]) -> Result<(), Error> {
+        for (bytes, file) in read(set)? {
+            if !self.by_name.contains_key(file.name()) {
+                self.insert(bytes, file);
             }
         }
         Ok(())
@@ -104,11 +123,11 @@ impl Index {
         self.files.push(File { bytes, dependencies: file.dependency });
     }
 
-    /// Adds a symbol, and gives its full name.
+    /// Adds a symbol, and gives its full name. If two files declare one, the first counts.
     fn declare(&mut self, file: usize, scope: &str, name: &str) -> String {
         let dot = if scope.is_empty() { "" } else { "." };
         let name = format!("{scope}{dot}{name}");
-        self.by_symbol.insert(name.clone(), file);
+        self.by_symbol.entry(name.clone()).or_insert(file);
         name
     }
 
@@ -143,7 +162,8 @@ impl Index {
     fn declare_extension(&mut self, file: usize, scope: &str, extension: &FieldDescriptorProto) {
         self.declare(file, scope, extension.name());
         let extended = without_dot(extension.extendee()).to_owned();
-        self.extensions.entry(extended).or_default().insert(extension.number(), file);
+        let numbers = self.extensions.entry(extended).or_default();
+        numbers.entry(extension.number()).or_insert(file);
     }
 
     /// The full names of all services, sorted.

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! `FILE_DESCRIPTOR_SET` is in the module of each package that `turnstile-build` generates; this
-//! crate's own services and [`error_details`](crate::error_details) are described besides. Listed are
-//! the services that the server has and the sets describe. Both versions of the protocol are served,
+//! crate's own services and [`error_details`](crate::error_details) are described besides, by its own
+//! files as far as the sets have none of the same names. Listed are the services that the server has
+//! and the sets describe. Both versions of the protocol are served,
 //! `grpc.reflection.v1` and the older `v1alpha`, which differ in name only (gRPC's document
 //! "server-reflection").
 
@@ -20,7 +21,8 @@ mod index;
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests;
 
-use crate::generated::reflection_v1 as proto;
+use crate::error::Error;
+use crate::generated::{DESCRIPTOR_SETS, reflection_v1 as proto};
 use crate::service::{self, Attachment, MethodDescriptor, Service, Streaming, Writer};
 use crate::status::Status;
 use bytes::Bytes;
@@ -46,16 +48,18 @@ pub fn service(descriptor_set: &[u8]) -> Service {
 }
 
 /// The same over several sets, for services of more than one package. A file may be in several.
+/// One that this crate brings too, such as google/rpc/status.proto, may be another version of it:
+/// the set's is served.
 ///
 /// A set that cannot be read, or two files of one name that differ, are an error of the server's
 /// [`bind`](crate::Builder::bind).
 pub fn service_of<'a>(descriptor_sets: impl IntoIterator<Item = &'a [u8]>) -> Service {
     const V1ALPHA: MethodDescriptor<Request, Response> =
         MethodDescriptor::bidi_streaming(v1alpha::PATH);
-    let own = crate::generated::DESCRIPTOR_SETS;
-    let sets = own.into_iter().chain(descriptor_sets);
-    let mut index = Index::default();
-    let error = sets.map(|set| index.add(set)).find_map(Result::err);
+    let (index, error) = match index_of(descriptor_sets) {
+        Ok(index) => (index, None),
+        Err(error) => (Index::default(), Some(error)),
+    };
     let reflection = Arc::new(Reflection { index, served: OnceLock::new() });
     let v1 = service::Builder::shared(proto::server_reflection::NAME, reflection.clone())
         .bidi_streaming(proto::server_reflection::SERVER_REFLECTION_INFO, Reflection::serve)
@@ -64,6 +68,20 @@ pub fn service_of<'a>(descriptor_sets: impl IntoIterator<Item = &'a [u8]>) -> Se
         .bidi_streaming(V1ALPHA, Reflection::serve)
         .build();
     v1.and(v1alpha).attach(reflection).fails_with(error)
+}
+
+/// What these sets describe, and besides what this crate brings.
+fn index_of<'a>(descriptor_sets: impl IntoIterator<Item = &'a [u8]>) -> Result<Index, Error> {
+    let mut index = Index::default();
+    for set in descriptor_sets {
+        index.add(set)?;
+    }
+    // A set may have its own version of google/rpc/status.proto, for instance: it is what the
+    // server's services were compiled from.
+    for set in DESCRIPTOR_SETS {
+        index.add_missing(set)?;
+    }
+    Ok(index)
 }
 
 /// What a server's reflection knows.

@@ -1,12 +1,17 @@
-use super::{Answer, Reflection, Request, Wanted, service, service_of};
-use crate::generated::DESCRIPTOR_SETS;
+use super::{Answer, Reflection, Request, Wanted, index_of, service, service_of};
 use crate::server::Server;
+use prost::Message as _;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+/// A reflection over what this crate brings.
 fn reflection() -> Reflection {
-    let mut index = super::Index::default();
-    DESCRIPTOR_SETS.iter().for_each(|set| index.add(set).unwrap());
+    over(&[])
+}
+
+fn over(sets: &[&[u8]]) -> Reflection {
+    let index = index_of(sets.iter().copied()).unwrap();
     Reflection { index, served: OnceLock::new() }
 }
 
@@ -72,6 +77,44 @@ fn reflection_describes_itself() {
         Answer::FileDescriptorResponse(files) => assert_eq!(files.file_descriptor_proto.len(), 1),
         other => panic!("{other:?}"),
     }
+}
+
+/// A set with one file, of another version than that which this crate brings.
+fn other_version(name: &str, syntax: &str) -> Vec<u8> {
+    let (name, syntax) = (Some(name.to_owned()), Some(syntax.to_owned()));
+    let package = Some("google.rpc".to_owned());
+    let file = FileDescriptorProto { name, syntax, package, ..Default::default() };
+    FileDescriptorSet { file: vec![file] }.encode_to_vec()
+}
+
+#[test]
+fn a_users_version_of_a_file_that_this_crate_brings_too_is_served() {
+    for name in ["google/rpc/status.proto", "grpc/reflection/v1/reflection.proto"] {
+        let own = ask(&reflection(), Some(Wanted::FileByFilename(name.to_owned())));
+        assert!(matches!(own, Answer::FileDescriptorResponse(_)), "{name} is no own file: {own:?}");
+        let set = other_version(name, "proto2");
+        assert_eq!(service(&set).take_error().map(|error| error.to_string()), None);
+        match ask(&over(&[&set]), Some(Wanted::FileByFilename(name.to_owned()))) {
+            Answer::FileDescriptorResponse(files) => {
+                let file =
+                    FileDescriptorProto::decode(&files.file_descriptor_proto[0][..]).unwrap();
+                assert_eq!(file.syntax(), "proto2", "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn two_sets_of_the_user_that_contradict_each_other_are_an_error_of_the_server() {
+    let name = "google/rpc/status.proto";
+    let sets = ["proto2", "proto3"].map(|syntax| other_version(name, syntax));
+    let reflection = service_of(sets.iter().map(|set| &set[..]));
+    let error = Server::builder().add_service(reflection).bind("127.0.0.1:0").unwrap_err();
+    assert!(
+        error.to_string().contains("\"google/rpc/status.proto\" each, and these differ"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -174,6 +174,20 @@ fn a_file_may_be_in_several_sets_if_it_is_the_same() {
 }
 
 #[test]
+fn what_is_missing_is_added_and_what_is_there_counts() {
+    let mut index = index(&[everything()]);
+    let other = FileDescriptorProto { dependency: vec![], ..everything() };
+    // The same symbols under another name, as of a file that was compiled from another folder.
+    let renamed = FileDescriptorProto { name: name("in/everything.proto"), ..other.clone() };
+    let more = file("more.proto", "", &["everything.proto"]);
+    index.add_missing(&set(&[other, renamed, more])).unwrap();
+    assert_eq!(index.file("everything.proto").unwrap(), [everything().encode_to_vec()]);
+    assert_eq!(names(index.file("more.proto")), ["more.proto", "everything.proto"]);
+    assert_eq!(names(index.file_with_symbol("a.b.Svc")), ["everything.proto"]);
+    assert_eq!(names(index.file_with_extension("a.b.Outer", 100)), ["everything.proto"]);
+}
+
+#[test]
 fn comments_and_versions_of_protobufs_own_files_may_differ() {
     let commented = FileDescriptorProto {
         source_code_info: Some(prost_types::SourceCodeInfo::default()),
