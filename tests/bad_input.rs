@@ -47,6 +47,7 @@ fn rows() -> Vec<Row> {
     vec![
         ("content-type +proto", content_type("application/grpc+proto"), ("200", 0, &[])),
         ("content-type ;x", content_type("application/grpc;x"), ("200", 0, &[])),
+        ("content-type, a space and ;x", content_type("application/grpc ;x=1"), ("200", 0, &[])),
         (
             "another content-type",
             content_type("image/jpeg"),
@@ -65,6 +66,11 @@ fn rows() -> Vec<Row> {
         ("no te", hello().without("te"), ("200", INTERNAL, &["te: trailers"])),
         ("GET", Request::of(SAY_HELLO).with(":method", "GET"), ("405", INTERNAL, &["POST", "GET"])),
         ("unknown method", hello().with(":path", "/a.B/C"), ("200", UNIMPLEMENTED, &["/a.B/C"])),
+        (
+            "path with a query",
+            hello().with(":path", "/helloworld.Greeter/SayHello?x=1"),
+            ("200", UNIMPLEMENTED, &["/helloworld.Greeter/SayHello?x=1"]),
+        ),
         (
             "path without a second part",
             hello().with(":path", "/nothing"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use raw::client::Client;
 use raw::frame::{self, Frame};
-use raw::request::{HOLD, Request, message};
+use raw::request::{COUNT, HOLD, Request, message};
 use raw::server::TestServer;
 
 /// Far longer than a test may take: what has this timeout must not wait for it.
@@ -169,6 +169,29 @@ fn what_the_server_sends_forgets_strikes() {
         }
         client.greet();
     }
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn room_that_the_server_gives_forgets_strikes() {
+    let server = TestServer::with(|builder| {
+        builder.stream_window(64 * 1024);
+    });
+    let mut client = Client::connect(server.address());
+    let stream = client.request(&Request::of(COUNT).open());
+    let upload = message(&[7; 3 * frame::MAX_PAYLOAD - 5]);
+    for _ in 0..5 {
+        for _ in 0..3 {
+            client.ping();
+        }
+        for part in upload.chunks(frame::MAX_PAYLOAD) {
+            client.send(&Frame::data(stream, part, false));
+        }
+        client.expect(frame::WINDOW_UPDATE);
+    }
+    client.send(&Frame::data(stream, [], true));
+    assert_eq!(client.answer(stream).code(), 0);
     drop(client);
     server.stop();
 }

@@ -44,10 +44,15 @@ pub(crate) fn greeting() -> Vec<u8> {
 
 /// A request of gRPC without a message, as one HEADERS frame.
 pub(crate) fn request(stream: u32) -> Vec<u8> {
+    request_for("/test.Test/Test", stream)
+}
+
+/// The same, of another method.
+pub(crate) fn request_for(path: &str, stream: u32) -> Vec<u8> {
     let fields = [
         (":method", "POST"),
         (":scheme", "http"),
-        (":path", "/test.Test/Test"),
+        (":path", path),
         (":authority", "test"),
         ("te", "trailers"),
         ("content-type", "application/grpc"),

@@ -38,7 +38,7 @@ pub(crate) struct Message {
 /// What a call begins with.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// `/package.Service/Method`.
+    /// `/package.Service/Method`, unless the client sends something else.
     pub(crate) path: http::uri::PathAndQuery,
     /// The name that the client asked for; empty if it said none.
     pub(crate) authority: Option<http::uri::Authority>,
@@ -53,8 +53,10 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// The whole `:path` as the client sent it. To gRPC a `?` in it is a character like another,
+    /// and begins no query.
     pub(crate) fn method(&self) -> &str {
-        self.path.path()
+        self.path.as_str()
     }
 
     /// Whether the client has said, with `grpc-accept-encoding`, that it can read this encoding. It

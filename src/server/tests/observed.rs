@@ -10,7 +10,7 @@ use crate::service::{self, MethodDescriptor, Service};
 use crate::stats::{CallEnd, CallInfo, Stats};
 use crate::status::Status;
 use crate::testing::PATIENCE;
-use crate::testing::http2::{frames, greeting, request};
+use crate::testing::http2::{frames, greeting, request_for};
 use crate::testing::log::Log;
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -21,15 +21,19 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
 
-/// The method that [`request`] asks for.
+/// The method that [`call`] asks for.
 const TEST: MethodDescriptor<Bytes, Bytes, Raw> =
     MethodDescriptor::bidi_streaming("/test.Test/Test");
 
 /// Makes a call, waits until it has ended, and goes. Gives the address that the server saw.
 fn call(server: &Server) -> SocketAddr {
+    call_to("/test.Test/Test", server)
+}
+
+fn call_to(path: &str, server: &Server) -> SocketAddr {
     let mut socket = TcpStream::connect(server.local_addr().unwrap()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.write_all(&[greeting(), request(1)].concat()).unwrap();
+    socket.write_all(&[greeting(), request_for(path, 1)].concat()).unwrap();
     loop {
         let mut bytes = vec![0; 9];
         socket.read_exact(&mut bytes).unwrap();
@@ -225,6 +229,26 @@ fn a_method_that_is_not_registered_is_the_other_one() {
     let fallback = |_, _| async { Err(Status::aborted("nowhere")) };
     let told = told_by(Server::builder().fallback(fallback));
     assert_eq!(told, ["other started: false", "/test.Test/Test ended: ABORTED"]);
+}
+
+#[test]
+fn a_path_with_a_query_is_another_method_and_told_and_logged_as_it_was_sent() {
+    const PATH: &str = "/test.Test/Test?x=1";
+    let (told, channelz) = (Arc::new(Told::default()), Channelz::new());
+    let mut builder = Server::builder();
+    builder.add_service(service("test.Test")).stats(told.clone()).channelz(&channelz);
+    let (monitor, lines) = log_of(&mut builder, |server| {
+        call_to(PATH, server);
+        channelz.servers(0, 1).items.remove(0)
+    });
+    let told = told.0.lock().unwrap();
+    let expected = ["other started: false", "/test.Test/Test?x=1 ended: UNIMPLEMENTED"];
+    assert_eq!(*told, expected);
+    let is_end = |line: &&String| line.contains("a call ended");
+    let ended: Vec<_> = lines.iter().filter(is_end).collect();
+    assert_eq!(ended.len(), 1, "{lines:?}");
+    assert!(ended[0].contains(&format!("method={PATH:?}")), "{ended:?}");
+    assert_eq!((monitor.calls().started, monitor.calls().failed), (1, 1));
 }
 
 #[test]

@@ -137,11 +137,11 @@ fn read_content_type(value: Option<&HeaderValue>) -> Result<Option<Box<str>>, Bo
     let value = value.map_or(&b""[..], HeaderValue::as_bytes);
     let known = b"application/grpc";
     let is_grpc = value.len() >= known.len() && value[..known.len()].eq_ignore_ascii_case(known);
-    let rest = if is_grpc { &value[known.len()..] } else { b"" };
-    match rest.split_first() {
-        None if is_grpc => return Ok(None),
-        Some((b';', _)) => return Ok(None),
-        Some((b'+', subtype)) => {
+    let rest = is_grpc.then(|| &value[known.len()..]);
+    match rest {
+        // Space may come before a parameter (RFC 9110, section 5.6.6), and not before a plus.
+        Some(rest) if matches!(rest.trim_ascii_start(), [] | [b';', ..]) => return Ok(None),
+        Some([b'+', subtype @ ..]) => {
             let subtype = subtype.split(|byte| *byte == b';').next().unwrap_or_default();
             let subtype = String::from_utf8_lossy(subtype.trim_ascii()).to_ascii_lowercase();
             return Ok(Some(subtype.into_boxed_str()));
@@ -220,7 +220,7 @@ fn read_timeout(value: Option<&HeaderValue>) -> Result<Option<Duration>, Box<Ref
 
 #[cfg(test)]
 mod tests {
-    use super::Fields;
+    use super::{Fields, read_content_type};
     use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
 
     #[test]
@@ -237,6 +237,24 @@ mod tests {
         headers.append(CONTENT_TYPE, HeaderValue::from_static("first"));
         headers.append(CONTENT_TYPE, HeaderValue::from_static("second"));
         assert_eq!(Fields::of(&headers).content_type.unwrap(), "first");
+    }
+
+    #[test]
+    fn what_follows_the_content_type_may_have_spaces_around_it() {
+        let read = |text: &str| {
+            let subtype = read_content_type(Some(&HeaderValue::from_str(text).unwrap()));
+            subtype.map_err(|refusal| refusal.http.as_u16())
+        };
+        for text in ["", ";x=1", " ;x=1", "\t ; x=1", " "] {
+            assert_eq!(read(&format!("application/grpc{text}")), Ok(None), "{text:?}");
+        }
+        for text in ["+json", "+json;x=1", "+json ;x=1", "+JSON ; x=1", "+json "] {
+            let subtype = Ok(Some("json".into()));
+            assert_eq!(read(&format!("application/grpc{text}")), subtype, "{text:?}");
+        }
+        for text in [" +json", " x", "x ;x=1", "-web"] {
+            assert_eq!(read(&format!("application/grpc{text}")), Err(415), "{text:?}");
+        }
     }
 
     #[test]

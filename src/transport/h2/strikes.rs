@@ -6,7 +6,8 @@
 //!
 //! Clients of gRPC send PINGs of another kind too, which measure how much data is on its way (BDP):
 //! one at a time, and each because DATA has come. So what is sent forgets the strikes, as the gRFC
-//! has it, and each DATA frame excuses one PING, whenever it comes: a slow network may hand much
+//! has it: HEADERS, DATA, and as in C-core WINDOW_UPDATEs too, which tell of a client that sends
+//! data. And each DATA frame excuses one PING, whenever it comes: a slow network may hand much
 //! data on piece by piece, with a PING after each, when its server has sent it long ago.
 
 use super::traffic::Sent;
@@ -67,7 +68,7 @@ impl Strikes {
         has_calls: impl FnOnce() -> bool,
         clock: impl FnOnce() -> Instant,
     ) -> bool {
-        if sent.answers > 0 {
+        if sent.forgiving > 0 {
             self.count = 0;
             self.last = None;
         }
@@ -99,9 +100,9 @@ mod tests {
     use crate::transport::h2::traffic::Sent;
     use std::time::{Duration, Instant};
 
-    const NOTHING: Sent = Sent { answers: 0, data: 0 };
-    const HEADERS: Sent = Sent { answers: 1, data: 0 };
-    const REPLY: Sent = Sent { answers: 3, data: 1 };
+    const NOTHING: Sent = Sent { forgiving: 0, data: 0 };
+    const HEADERS: Sent = Sent { forgiving: 1, data: 0 };
+    const REPLY: Sent = Sent { forgiving: 3, data: 1 };
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
 
@@ -173,7 +174,7 @@ mod tests {
         for _ in 0..1000 {
             assert!(!strikes.on_pings(1, REPLY, &policy, || true, no_clock));
         }
-        let burst = Sent { answers: 20, data: 20 };
+        let burst = Sent { forgiving: 20, data: 20 };
         assert!(!strikes.on_pings(1, burst, &policy, || true, no_clock));
         for _ in 1..20 {
             assert!(!strikes.on_pings(1, NOTHING, &policy, || true, no_clock));
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_is_excused_in_advance_has_a_bound() {
-        let sent = Sent { answers: 1_000_000, data: 1_000_000 };
+        let sent = Sent { forgiving: 1_000_000, data: 1_000_000 };
         let pings = super::MAX_EXCUSED + 1 + super::MAX_STRIKES;
         let policy = PingPolicy::default();
         assert!(!Strikes::default().on_pings(pings, sent, &policy, || true, Instant::now));

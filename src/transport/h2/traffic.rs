@@ -4,7 +4,7 @@
 //! the connection's turn uses it: the counters are atomics because the compiler cannot know that,
 //! and are never waited for.
 
-use super::frames::{ACK, DATA, GOAWAY, HEADERS, PING, Passed, SETTINGS, Walker};
+use super::frames::{ACK, DATA, GOAWAY, HEADERS, PING, Passed, SETTINGS, WINDOW_UPDATE, Walker};
 use crate::iomgr::Endpoint;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 use bytes::Bytes;
@@ -30,8 +30,8 @@ pub(crate) struct Traffic {
     is_greeted: AtomicBool,
     /// PINGs that have come, and not been taken.
     pings: AtomicU64,
-    /// HEADERS and DATA, and DATA alone, that have left since PINGs were taken.
-    answers: AtomicU64,
+    /// HEADERS, DATA and WINDOW_UPDATEs, and DATA alone, that have left since PINGs were taken.
+    forgiving: AtomicU64,
     data: AtomicU64,
     /// A GOAWAY with a text is to leave.
     complains: AtomicBool,
@@ -43,8 +43,8 @@ pub(crate) struct Traffic {
 /// What was sent since the last PING came.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sent {
-    /// Frames with headers, trailers or data.
-    pub(super) answers: u64,
+    /// Frames that forget strikes: with headers, trailers, data, or room for the client's data.
+    pub(super) forgiving: u64,
     /// Those with data.
     pub(super) data: u64,
 }
@@ -83,7 +83,7 @@ impl Traffic {
 
     /// What has left since this was taken last.
     pub(super) fn take_sent(&self) -> Sent {
-        Sent { answers: take(&self.answers), data: take(&self.data) }
+        Sent { forgiving: take(&self.forgiving), data: take(&self.data) }
     }
 
     /// Has a GOAWAY leave that says `too_many_pings`, which h2 cannot send. It names no last stream:
@@ -165,10 +165,10 @@ impl Outward {
         let Self { walker, traffic } = self;
         walker.walk(bytes, |Passed { kind, .. }| match kind {
             DATA => {
-                add(&traffic.answers, 1);
+                add(&traffic.forgiving, 1);
                 add(&traffic.data, 1);
             }
-            HEADERS => add(&traffic.answers, 1),
+            HEADERS | WINDOW_UPDATE => add(&traffic.forgiving, 1),
             _ => {}
         });
     }
@@ -194,10 +194,14 @@ fn goaway(reason: Reason, text: &[u8]) -> Bytes {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::{ACK, DATA, HEADERS, Inward, Outward, PING, SETTINGS, Traffic};
+    use super::{
+        ACK, DATA, GOAWAY, HEADERS, Inward, Outward, PING, SETTINGS, Traffic, WINDOW_UPDATE,
+    };
     use crate::testing::http2::{frame, greeting};
     use crate::transport::h2::frames::PREFACE;
     use std::sync::Arc;
+
+    const RST_STREAM: u8 = 3;
 
     #[test]
     fn a_client_has_greeted_with_the_last_byte_of_its_settings() {
@@ -233,15 +237,15 @@ mod tests {
     }
 
     #[test]
-    fn headers_and_data_are_answers_and_nothing_else_is() {
+    fn headers_data_and_room_for_it_forget_strikes_and_nothing_else_does() {
         let traffic = Arc::<Traffic>::default();
         let mut outward = Outward::new(traffic.clone(), 0);
-        for kind in [SETTINGS, HEADERS, DATA, DATA, PING] {
+        for kind in [SETTINGS, HEADERS, DATA, DATA, PING, RST_STREAM, GOAWAY, WINDOW_UPDATE] {
             outward.pass(&frame(kind, 0, 1, &[0; 8]));
         }
         let sent = traffic.take_sent();
-        assert_eq!((sent.answers, sent.data), (3, 2));
-        assert_eq!(traffic.take_sent().answers, 0);
+        assert_eq!((sent.forgiving, sent.data), (4, 2));
+        assert_eq!(traffic.take_sent().forgiving, 0);
     }
 
     #[test]
@@ -256,7 +260,7 @@ mod tests {
         outward.pass(&data[12..]);
         let complaint = outward.take_complaint().unwrap();
         let payload = [&[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 11][..], b"too_many_pings"].concat();
-        assert_eq!(complaint, frame(super::GOAWAY, 0, 0, &payload));
+        assert_eq!(complaint, frame(GOAWAY, 0, 0, &payload));
         assert_eq!(outward.take_complaint(), None);
     }
 }
