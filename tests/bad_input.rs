@@ -424,14 +424,19 @@ fn an_address_in_use_is_named_in_the_error() {
 }
 
 #[test]
-fn an_address_that_cannot_be_read_is_an_error_with_the_forms_that_can() {
-    for text in ["", "nonsense", "127.0.0.1:99999", "unix:", "[::1:80"] {
+fn an_address_that_cannot_be_read_is_an_error_with_what_to_write_instead() {
+    for (text, instead) in [
+        ("", "host:port, [ipv6]:port, unix:/path or unix-abstract:name"),
+        ("nonsense", "\"nonsense:50051\""),
+        ("127.0.0.1:99999", "65535"),
+        ("unix:", "unix:/path"),
+        ("[::1:80", "\"[::1]:50051\""),
+        (":50051", "\"0.0.0.0:50051\""),
+        ("http://127.0.0.1:50051", "\"127.0.0.1:50051\""),
+    ] {
         let error = Server::builder().bind(text).unwrap_err();
         assert_eq!(error.kind(), turnstile::error::ErrorKind::Config, "{text:?}");
         let message = error.to_string();
-        assert!(
-            message.contains(&format!("{text:?}")) && message.contains("host:port"),
-            "{message}"
-        );
+        assert!(message.contains(&format!("{text:?}: ")) && message.contains(instead), "{message}");
     }
 }

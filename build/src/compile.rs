@@ -7,9 +7,10 @@ use std::{env, fs};
 use prost_types::FileDescriptorSet;
 use protox::Compiler;
 use protox::prost_reflect::DescriptorPool;
+use protox::prost_reflect::prost::Message as _;
 
 use crate::config::Config;
-use crate::diagnostic::{Sources, folder_of};
+use crate::diagnostic::{EDITIONS, Sources, folder_of};
 use crate::{Error, Result, output};
 
 /// Compiles files.
@@ -35,13 +36,31 @@ pub(crate) fn protos(config: &mut Config, protos: Vec<PathBuf>) -> Result<()> {
 
 /// Compiles descriptors.
 pub(crate) fn descriptor_set(config: &mut Config, set: FileDescriptorSet) -> Result<()> {
+    check_syntax(&set)?;
     let pool = DescriptorPool::from_file_descriptor_set(set);
     from_pool(config, pool.map_err(invalid_descriptors)?)
 }
 
 /// Compiles descriptors of which nothing is lost.
 pub(crate) fn encoded_descriptor_set(config: &mut Config, set: &[u8]) -> Result<()> {
+    // Bytes that are no set are the pool's to refuse.
+    if let Ok(set) = FileDescriptorSet::decode(set) {
+        check_syntax(&set)?;
+    }
     from_pool(config, DescriptorPool::decode(set).map_err(invalid_descriptors)?)
+}
+
+/// A pool would panic at a syntax that it does not know.
+fn check_syntax(set: &FileDescriptorSet) -> Result<()> {
+    for file in &set.file {
+        let what = match file.syntax.as_deref() {
+            None | Some("proto2" | "proto3") => continue,
+            Some("editions") => EDITIONS.to_owned(),
+            Some(syntax) => format!("{syntax:?} is no syntax; there are \"proto3\" and \"proto2\""),
+        };
+        return Err(Error::new(format!("invalid FileDescriptorSet: {}: {what}", file.name())));
+    }
+    Ok(())
 }
 
 fn from_pool(config: &mut Config, pool: DescriptorPool) -> Result<()> {

@@ -10,6 +10,10 @@ use protox::Compiler;
 
 use crate::Error;
 
+/// What there is instead of editions.
+pub(crate) const EDITIONS: &str =
+    "editions are not supported; write syntax = \"proto3\" (or \"proto2\") instead";
+
 /// Where the files of a compilation are.
 #[derive(Debug)]
 pub(crate) struct Sources {
@@ -128,6 +132,9 @@ fn of_diagnostic(path: &str, source: &str, diagnostic: &dyn Diagnostic) -> Strin
     let labels: Vec<_> = diagnostic.labels().into_iter().flatten().collect();
     // An error of two places names that last which is at fault, since the other was there before.
     let mut text = match labels.split_last() {
+        Some((label, _)) if is_edition(source, &span(label)) => {
+            excerpt(path, source, &span(label), &EDITIONS, None)
+        }
         Some((label, others)) => {
             let mut text = excerpt(path, source, &span(label), diagnostic, label.label());
             for other in others {
@@ -143,6 +150,13 @@ fn of_diagnostic(path: &str, source: &str, diagnostic: &dyn Diagnostic) -> Strin
         text += &format!("\nhelp: {help}");
     }
     text
+}
+
+/// Whether what is wrong is `edition = "2023";`, of which protox says that it knows no such word.
+fn is_edition(source: &str, span: &Span) -> bool {
+    let rest = source.get(span.start..).and_then(|it| it.strip_prefix("edition"));
+    let value = rest.and_then(|it| it.trim_start().strip_prefix('='));
+    value.is_some_and(|it| it.trim_start().starts_with(['"', '\'']))
 }
 
 fn span(label: &miette::LabeledSpan) -> Span {

@@ -99,8 +99,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///
 /// # Errors
 ///
-/// If a file or an import is missing, a file is no valid `.proto`, or `OUT_DIR` is not set or cannot
-/// be written. The error's text says where, with the line of the `.proto` file.
+/// If a file or an import is missing, a file is no valid `.proto` of `syntax = "proto3"` or
+/// `"proto2"` (editions are not supported), or `OUT_DIR` is not set or cannot be written. The
+/// error's text says where, with the line of the `.proto` file.
 ///
 /// # Examples
 ///

@@ -86,6 +86,32 @@ fn descriptors_without_their_imports_are_refused() {
 }
 
 #[test]
+fn descriptors_of_another_syntax_are_refused() {
+    use protox::prost_reflect::prost::Message as _;
+    let set = decode(&descriptors_of("syntax_input", "greeter.proto", "greeter.v1"));
+    let output = support::folder("syntax_output");
+    for (syntax, expected) in [
+        (
+            "editions",
+            r#"editions are not supported; write syntax = "proto3" (or "proto2") instead"#,
+        ),
+        ("", r#""" is no syntax; there are "proto3" and "proto2""#),
+    ] {
+        let mut set = set.clone();
+        let file = set.file.iter_mut().find(|file| file.name() == "greeter.proto");
+        file.expect("it is there").syntax = Some(syntax.to_owned());
+        let encoded = set.encode_to_vec();
+        for result in [
+            Config::new().out_dir(&output).compile_fds(set),
+            Config::new().out_dir(&output).compile_encoded_fds(encoded),
+        ] {
+            let text = result.expect_err("it is another syntax").to_string();
+            assert_eq!(text, format!("invalid FileDescriptorSet: greeter.proto: {expected}"));
+        }
+    }
+}
+
+#[test]
 fn bytes_that_are_no_descriptors_are_refused() {
     let output = support::folder("no_descriptors");
     let error =

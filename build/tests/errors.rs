@@ -44,6 +44,37 @@ fn a_syntax_error_says_where() {
 }
 
 #[test]
+fn an_edition_is_not_supported_and_proto3_is() {
+    let a = "// A comment.\nedition = \"2023\";\npackage p;\nmessage A {}\n";
+    assert_eq!(
+        error_of("edition", &[("a.proto", a)]),
+        r#"DIR/a.proto:2:1: editions are not supported; write syntax = "proto3" (or "proto2") instead
+  |
+2 | edition = "2023";
+  | ^^^^^^^"#
+    );
+    let a = "syntax = \"proto3\";\nimport \"b.proto\";\n";
+    let b = "edition='2024';\n";
+    assert_eq!(
+        error_of("edition_in_import", &[("a.proto", a), ("b.proto", b)]),
+        r#"DIR/b.proto:1:1: editions are not supported; write syntax = "proto3" (or "proto2") instead
+  |
+1 | edition='2024';
+  | ^^^^^^^"#
+    );
+}
+
+#[test]
+fn what_is_called_edition_and_is_none_is_another_error() {
+    let a = "syntax = \"proto3\";\nedition Book {}\n";
+    let text = error_of("no_edition", &[("a.proto", a)]);
+    assert!(text.starts_with("DIR/a.proto:2:1: expected "), "{text}");
+    let a = "syntax = \"proto3\";\nmessage Book { edition = 1; }\n";
+    let text = error_of("no_edition_field", &[("a.proto", a)]);
+    assert!(text.starts_with("DIR/a.proto:2:24: expected "), "{text}");
+}
+
+#[test]
 fn a_type_that_is_missing_says_where() {
     let a = "syntax = \"proto3\";\nservice S {\n  rpc Get(A) returns (Missing);\n}\nmessage A {}\n";
     assert_eq!(

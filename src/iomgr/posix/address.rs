@@ -1,5 +1,7 @@
 //! Where a server listens: parsing and binding.
 
+mod tcp;
+
 use super::sys::{self, Accepted, Listening};
 use crate::iomgr::endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 use std::ffi::OsStr;
@@ -32,7 +34,8 @@ impl ListenAddress {
     /// addresses; asking the system for them blocks.
     ///
     /// # Errors
-    /// `InvalidInput` for what cannot be read, with the forms that can; or the resolver's error.
+    /// `InvalidInput` for what cannot be read, with what to write instead, and for a name that the
+    /// system does not know.
     pub(crate) fn resolve(text: &str) -> io::Result<Vec<Self>> {
         if let Some(name) = text.strip_prefix("unix-abstract:") {
             return Ok(vec![Self::Abstract(name.as_bytes().to_vec())]);
@@ -40,20 +43,21 @@ impl ListenAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.is_empty() {
-                Err(unreadable(text, "the path is empty"))
+                Err(unreadable(text, "the path is missing; write unix:/path"))
             } else {
                 Ok(vec![Self::Unix(PathBuf::from(OsStr::from_bytes(path.as_bytes())))])
             };
         }
         let host = text.strip_prefix("ipv4:").or_else(|| text.strip_prefix("ipv6:"));
-        let addresses: Vec<Self> = host
-            .unwrap_or(text)
-            .to_socket_addrs()
-            .map_err(|error| unreadable(text, &error.to_string()))?
-            .map(Self::Tcp)
-            .collect();
+        let host = tcp::read(host.unwrap_or(text)).map_err(|cause| unreadable(text, &cause))?;
+        let unknown = |cause: &str| {
+            let what = format!("{:?} is no name that this machine knows ({cause})", host.0);
+            unreadable(text, &format!("{what}; an IP address needs no name"))
+        };
+        let addresses = host.to_socket_addrs().map_err(|error| unknown(&error.to_string()))?;
+        let addresses: Vec<Self> = addresses.map(Self::Tcp).collect();
         if addresses.is_empty() {
-            return Err(unreadable(text, "the name has no address"));
+            return Err(unknown("it has no address"));
         }
         Ok(addresses)
     }
@@ -146,11 +150,7 @@ fn is_left_over(path: &Path) -> bool {
 }
 
 fn unreadable(text: &str, cause: &str) -> io::Error {
-    let message = format!(
-        "cannot listen on {text:?}: {cause}; write host:port, [ipv6]:port, unix:/path or \
-         unix-abstract:name",
-    );
-    io::Error::new(io::ErrorKind::InvalidInput, message)
+    io::Error::new(io::ErrorKind::InvalidInput, format!("cannot listen on {text:?}: {cause}"))
 }
 
 #[cfg(test)]
@@ -176,10 +176,21 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_what_can() {
-        for text in ["", "127.0.0.1", "127.0.0.1:99999", "unix:", "[::1:80"] {
-            let error = ListenAddress::resolve(text).unwrap_err().to_string();
-            assert!(error.contains(&format!("{text:?}")), "{error}");
-            assert!(error.contains("host:port"), "{error}");
+        for (text, cause) in [
+            ("", "there is no address; write host:port, [ipv6]:port, unix:/path or "),
+            ("127.0.0.1", "the port is missing; write \"127.0.0.1:50051\""),
+            ("ipv4:127.0.0.1", "the port is missing; write \"127.0.0.1:50051\""),
+            ("127.0.0.1:99999", "the port 99999 is too large"),
+            ("unix:", "the path is missing; write unix:/path"),
+            ("[::1:80", "the ']' is missing behind the IPv6 address; write \"[::1]:50051\""),
+            (":50051", "the host is missing; write \"[::]:50051\" for all interfaces"),
+            ("http://a:80", "a server's address has no \"http://\"; write \"a:80\""),
+            ("a..b:80", "\"a..b\" is no name that this machine knows ("),
+        ] {
+            let error = ListenAddress::resolve(text).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+            let (error, start) = (error.to_string(), format!("cannot listen on {text:?}: {cause}"));
+            assert!(error.starts_with(&start), "{error}");
         }
     }
 }
