@@ -11,6 +11,7 @@ use crate::status::Status;
 use futures_core::Stream;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::mpsc::Receiver;
 
 /// The messages that a client sends, one after the other.
 ///
@@ -18,8 +19,50 @@ use std::ops::Deref;
 pub struct Reader<T>(streaming::Streaming<T>);
 
 impl<T> Reader<T> {
-    pub(super) fn new(messages: streaming::Streaming<T>) -> Self {
+    pub(super) fn of(messages: streaming::Streaming<T>) -> Self {
         Self(messages)
+    }
+
+    /// Messages of no call, for tests that call a handler without a server: see
+    /// [`Streaming::new`](crate::Streaming::new).
+    ///
+    /// ```
+    /// use turnstile::{Response, Status, blocking::Reader};
+    ///
+    /// fn sum(numbers: &mut Reader<u64>) -> Result<Response<u64>, Status> {
+    ///     Ok(Response::new(numbers.sum::<Result<u64, Status>>()?))
+    /// }
+    ///
+    /// let reply = sum(&mut Reader::new([1, 2, 3]))?;
+    /// assert_eq!(*reply.get_ref(), 6);
+    /// # Ok::<(), Status>(())
+    /// ```
+    pub fn new(messages: impl IntoIterator<Item = T, IntoIter: Send + 'static>) -> Self
+    where
+        T: 'static,
+    {
+        Self(streaming::Streaming::new(messages))
+    }
+
+    /// The same with errors, of which the first is the end, and with a context: see
+    /// [`Streaming::from_parts`](crate::Streaming::from_parts). The iterator may block, as a
+    /// [`Receiver`](std::sync::mpsc::Receiver) does.
+    ///
+    /// ```
+    /// use turnstile::{Context, Status, blocking::Reader};
+    ///
+    /// // A client that goes away.
+    /// let messages = [Ok(1), Err(Status::cancelled("the client went away"))];
+    /// let mut numbers = Reader::from_parts(messages, Context::detached());
+    /// assert_eq!(numbers.read()?, Some(1));
+    /// assert!(numbers.read().is_err());
+    /// # Ok::<(), Status>(())
+    /// ```
+    pub fn from_parts(
+        messages: impl IntoIterator<Item = Result<T, Status>, IntoIter: Send + 'static>,
+        context: Context,
+    ) -> Self {
+        Self(streaming::Streaming::from_parts(messages, context))
     }
 
     /// The next message, or `None` when the client has sent its last, and after an error.
@@ -59,8 +102,28 @@ impl<T> fmt::Debug for Reader<T> {
 pub struct Writer<T>(streaming::Writer<T>);
 
 impl<T> Writer<T> {
-    pub(super) fn new(messages: streaming::Writer<T>) -> Self {
+    pub(super) fn of(messages: streaming::Writer<T>) -> Self {
         Self(messages)
+    }
+
+    /// A writer of no call, and what is written to it, for tests that call a handler without a
+    /// server: see [`Writer::channel`](crate::Writer::channel).
+    ///
+    /// ```
+    /// use turnstile::{Request, Status, blocking::Writer};
+    ///
+    /// fn count_to(last: Request<u64>, numbers: &mut Writer<u64>) -> Result<(), Status> {
+    ///     (1..=*last).try_for_each(|number| numbers.write(number))
+    /// }
+    ///
+    /// let (mut writer, replies) = Writer::channel();
+    /// count_to(Request::new(3), &mut writer)?;
+    /// assert_eq!(replies.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
+    /// # Ok::<(), Status>(())
+    /// ```
+    pub fn channel() -> (Self, Receiver<T>) {
+        let (writer, replies) = streaming::Writer::channel();
+        (Self(writer), replies)
     }
 
     /// Sends a message.

@@ -176,7 +176,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
     {
         self.add_blocking(method, move |state, call| {
             let (requests, replies) = call.into_streaming::<Req, C>();
-            let outcome = handler(state, &mut blocking::Reader::new(requests));
+            let outcome = handler(state, &mut blocking::Reader::of(requests));
             Ok(replies.end_with::<Res, C>(outcome))
         })
     }
@@ -199,7 +199,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         self.add_blocking(method, move |state, call| {
             let (request, replies) = call.into_request::<Req, C>()?;
             let out = replies.into_writer::<Res, C>(request.context());
-            let mut out = blocking::Writer::new(out);
+            let mut out = blocking::Writer::of(out);
             Ok(end_of_stream(handler(state, request, &mut out)))
         })
     }
@@ -221,8 +221,8 @@ impl<S: Send + Sync + 'static> Builder<S> {
     {
         self.add_blocking(method, move |state, call| {
             let (requests, replies) = call.into_streaming::<Req, C>();
-            let mut out = blocking::Writer::new(replies.into_writer::<Res, C>(&requests));
-            let outcome = handler(state, &mut blocking::Reader::new(requests), &mut out);
+            let mut out = blocking::Writer::of(replies.into_writer::<Res, C>(&requests));
+            let outcome = handler(state, &mut blocking::Reader::of(requests), &mut out);
             Ok(end_of_stream(outcome))
         })
     }

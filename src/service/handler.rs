@@ -140,13 +140,13 @@ impl IncomingCall {
     /// For a method with one request message.
     pub(super) fn into_request<T, C: Codec<T>>(mut self) -> Result<(Request<T>, Replies), Status> {
         let bytes = self.requests.apply(self.message.unwrap_or_default())?;
-        let request = Request::new(C::decode(bytes)?, self.context);
+        let request = Request::from_parts(C::decode(bytes)?, self.context);
         Ok((request, Replies(self.replies)))
     }
 
     /// For a method with any number of request messages.
     pub(super) fn into_streaming<T, C: Codec<T>>(self) -> (Streaming<T>, Replies) {
-        (Streaming::new::<C>(self.context, self.requests), Replies(self.replies))
+        (Streaming::of_call::<C>(self.context, self.requests), Replies(self.replies))
     }
 }
 
@@ -176,7 +176,7 @@ pub(super) struct Replies(Filter);
 impl Replies {
     /// For a method with any number of reply messages.
     pub(super) fn into_writer<T, C: Codec<T>>(self, context: &Context) -> Writer<T> {
-        Writer::new::<C>(context, self.0)
+        Writer::of_call::<C>(context, self.0)
     }
 
     /// The end of a method with one reply message.

@@ -13,6 +13,7 @@ mod descriptor;
 mod filter;
 mod handler;
 mod interceptor;
+mod origin;
 mod request;
 mod streaming;
 

@@ -15,7 +15,43 @@ pub struct Request<T> {
 }
 
 impl<T> Request<T> {
-    pub(super) fn new(message: T, context: Context) -> Self {
+    /// A request of no call, for tests that call a handler without a server. The server makes the
+    /// requests of its calls by itself.
+    ///
+    /// See [`Context::detached`] for what the handler finds in it, and
+    /// [`from_parts`](Self::from_parts) for one with a deadline.
+    ///
+    /// ```
+    /// use turnstile::{Request, Response, Status, block_on};
+    ///
+    /// struct Greeter;
+    ///
+    /// impl Greeter {
+    ///     async fn say_hello(&self, name: Request<String>) -> Result<Response<String>, Status> {
+    ///         Ok(Response::new(format!("Hello {}", *name)))
+    ///     }
+    /// }
+    ///
+    /// let mut request = Request::new("world".to_owned());
+    /// request.metadata_mut().insert("x-request-id", "7")?;
+    /// let reply = block_on(Greeter.say_hello(request))?;
+    /// assert_eq!(reply.get_ref(), "Hello world");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(message: T) -> Self {
+        Self::from_parts(message, Context::detached())
+    }
+
+    /// A request of a message and the rest: the opposite of [`into_parts`](Self::into_parts).
+    ///
+    /// ```
+    /// use turnstile::{Context, Deadline, Request};
+    ///
+    /// // For a handler that should notice that its time is over.
+    /// let request = Request::from_parts("hello", Context::detached_until(Deadline::NOW));
+    /// assert!(request.is_cancelled());
+    /// ```
+    pub fn from_parts(message: T, context: Context) -> Self {
         Self { message, context }
     }
 
@@ -34,6 +70,11 @@ impl<T> Request<T> {
         &self.context
     }
 
+    /// The same, to change.
+    pub fn context_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
     /// See [`Context::method`].
     pub fn method(&self) -> &str {
         self.context.method()
@@ -47,6 +88,11 @@ impl<T> Request<T> {
     /// See [`Context::metadata`].
     pub fn metadata(&self) -> &Metadata {
         self.context.metadata()
+    }
+
+    /// See [`Context::metadata_mut`].
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        self.context.metadata_mut()
     }
 
     /// See [`Context::peer`].
@@ -77,6 +123,11 @@ impl<T> Request<T> {
     /// See [`Context::extensions`].
     pub fn extensions(&self) -> &Extensions {
         self.context.extensions()
+    }
+
+    /// See [`Context::extensions_mut`].
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        self.context.extensions_mut()
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::Context;
 use super::filter::Filter;
-use crate::call::{CallCore, Outgoing};
+use super::origin::Origin;
+use crate::call::Outgoing;
 use crate::codec::Codec;
 use crate::compression::Encoding;
 use crate::metadata::Metadata;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{self, Poll, ready};
 
 /// The messages that a client sends, one after the other.
@@ -23,14 +24,70 @@ use std::task::{self, Poll, ready};
 /// after that it waits.
 pub struct Streaming<T> {
     context: Context,
-    decode: fn(Bytes) -> Result<T, Status>,
-    filter: Filter,
+    source: Source<T>,
     is_over: bool,
 }
 
+/// Where messages come from.
+enum Source<T> {
+    /// The call.
+    Bytes { decode: fn(Bytes) -> Result<T, Status>, filter: Filter },
+    /// A test.
+    Messages(Box<dyn Iterator<Item = Result<T, Status>> + Send>),
+}
+
 impl<T> Streaming<T> {
-    pub(super) fn new<C: Codec<T>>(context: Context, filter: Filter) -> Self {
-        Self { context, decode: C::decode, filter, is_over: false }
+    pub(super) fn of_call<C: Codec<T>>(context: Context, filter: Filter) -> Self {
+        Self { context, source: Source::Bytes { decode: C::decode, filter }, is_over: false }
+    }
+
+    /// Messages of no call, for tests that call a handler without a server. They are all there when
+    /// the handler reads, and then the client has sent its last.
+    ///
+    /// See [`Context::detached`] for what else the handler finds.
+    ///
+    /// ```
+    /// use turnstile::{Response, Status, Streaming, block_on};
+    ///
+    /// async fn sum(mut numbers: Streaming<u64>) -> Result<Response<u64>, Status> {
+    ///     let mut sum = 0;
+    ///     while let Some(number) = numbers.read().await? {
+    ///         sum += number;
+    ///     }
+    ///     Ok(Response::new(sum))
+    /// }
+    ///
+    /// let reply = block_on(sum(Streaming::new([1, 2, 3])))?;
+    /// assert_eq!(*reply.get_ref(), 6);
+    /// # Ok::<(), Status>(())
+    /// ```
+    pub fn new(messages: impl IntoIterator<Item = T, IntoIter: Send + 'static>) -> Self
+    where
+        T: 'static,
+    {
+        Self::from_parts(messages.into_iter().map(Ok), Context::detached())
+    }
+
+    /// The same with errors, of which the first is the end, and with a context. The iterator is
+    /// asked for a message whenever the handler reads one, and may take its time only for a handler
+    /// that may block.
+    ///
+    /// ```
+    /// use turnstile::{Context, Status, Streaming, block_on};
+    ///
+    /// // A client that goes away.
+    /// let messages = [Ok(1), Err(Status::cancelled("the client went away"))];
+    /// let mut numbers = Streaming::from_parts(messages, Context::detached());
+    /// assert_eq!(block_on(numbers.read())?, Some(1));
+    /// assert!(block_on(numbers.read()).is_err());
+    /// # Ok::<(), Status>(())
+    /// ```
+    pub fn from_parts(
+        messages: impl IntoIterator<Item = Result<T, Status>, IntoIter: Send + 'static>,
+        context: Context,
+    ) -> Self {
+        let source = Source::Messages(Box::new(messages.into_iter()));
+        Self { context, source, is_over: false }
     }
 
     /// The next message, or `None` when the client has sent its last, and after an error.
@@ -47,11 +104,16 @@ impl<T> Streaming<T> {
         if self.is_over {
             return Poll::Ready(None);
         }
-        let received = ready!(self.context.call().poll_message(context));
-        let message = received.and_then(|message| {
-            let Some(bytes) = message else { return Ok(None) };
-            (self.decode)(self.filter.apply(bytes)?).map(Some)
-        });
+        let message = match &mut self.source {
+            Source::Bytes { decode, filter } => {
+                let received = ready!(self.context.origin().poll_message(context));
+                received.and_then(|message| {
+                    let Some(bytes) = message else { return Ok(None) };
+                    decode(filter.apply(bytes)?).map(Some)
+                })
+            }
+            Source::Messages(messages) => messages.next().transpose(),
+        };
         self.is_over = !matches!(message, Ok(Some(_)));
         Poll::Ready(message.transpose())
     }
@@ -84,14 +146,49 @@ impl<T> fmt::Debug for Streaming<T> {
 
 /// Where a handler writes the messages of its reply.
 pub struct Writer<T> {
-    call: Arc<CallCore>,
-    encode: fn(&T) -> Result<Bytes, Status>,
-    filter: Filter,
+    origin: Origin,
+    sink: Sink<T>,
+}
+
+/// Where messages go.
+enum Sink<T> {
+    /// To the call.
+    Bytes { encode: fn(&T) -> Result<Bytes, Status>, filter: Filter },
+    /// To a test.
+    Messages(Sender<T>),
 }
 
 impl<T> Writer<T> {
-    pub(super) fn new<C: Codec<T>>(context: &Context, filter: Filter) -> Self {
-        Self { call: context.call().clone(), encode: C::encode, filter }
+    pub(super) fn of_call<C: Codec<T>>(context: &Context, filter: Filter) -> Self {
+        let sink = Sink::Bytes { encode: C::encode, filter };
+        Self { origin: context.origin().clone(), sink }
+    }
+
+    /// A writer of no call, and what is written to it, for tests that call a handler without a
+    /// server. Writes never wait. When the receiver is dropped they fail with CANCELLED, as if the
+    /// client had gone away.
+    ///
+    /// See [`Context::detached`] for what becomes of metadata.
+    ///
+    /// ```
+    /// use turnstile::{Request, Status, Writer, block_on};
+    ///
+    /// async fn count_to(last: Request<u64>, mut numbers: Writer<u64>) -> Result<(), Status> {
+    ///     for number in 1..=*last {
+    ///         numbers.write(number).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let (writer, replies) = Writer::channel();
+    /// block_on(count_to(Request::new(3), writer))?;
+    /// assert_eq!(replies.iter().collect::<Vec<_>>(), [1, 2, 3]);
+    /// # Ok::<(), Status>(())
+    /// ```
+    pub fn channel() -> (Self, Receiver<T>) {
+        let (sender, receiver) = channel();
+        let origin = Context::detached().origin().clone();
+        (Self { origin, sink: Sink::Messages(sender) }, receiver)
     }
 
     /// Sends a message. Ready when the transport has taken it, as far as the client's window lets
@@ -103,8 +200,8 @@ impl<T> Writer<T> {
     /// # Errors
     /// What the codec says, or why the call is over: CANCELLED if the client went away.
     pub async fn write(&mut self, message: T) -> Result<(), Status> {
-        let bytes = self.filter.apply((self.encode)(&message)?)?;
-        self.send(self.call.pack(bytes)).await
+        let bytes = self.encode(message)?;
+        self.send(self.origin.pack(bytes)).await
     }
 
     /// The same without compression, on a call that has it: for a message that is compressed
@@ -121,13 +218,25 @@ impl<T> Writer<T> {
     /// }
     /// ```
     pub async fn write_uncompressed(&mut self, message: T) -> Result<(), Status> {
-        let bytes = self.filter.apply((self.encode)(&message)?)?;
+        let bytes = self.encode(message)?;
         self.send(bytes.into()).await
+    }
+
+    /// What is to be sent: of a message that is a test's no bytes.
+    fn encode(&mut self, message: T) -> Result<Bytes, Status> {
+        match &mut self.sink {
+            Sink::Bytes { encode, filter } => filter.apply(encode(&message)?),
+            Sink::Messages(sender) => {
+                let gone = |_| Status::cancelled("what receives the test's replies was dropped");
+                sender.send(message).map_err(gone)?;
+                Ok(Bytes::new())
+            }
+        }
     }
 
     async fn send(&mut self, message: Outgoing) -> Result<(), Status> {
         let mut message = Some(message);
-        poll_fn(|context| self.call.poll_send_message(&mut message, context)).await
+        poll_fn(|context| self.origin.poll_send_message(&mut message, context)).await
     }
 
     /// Sends every message of a stream, until it ends or fails.
@@ -150,7 +259,7 @@ impl<T> Writer<T> {
     /// # Errors
     /// If it has been sent, or the call is over.
     pub fn send_initial_metadata(&mut self, metadata: Metadata) -> Result<(), Status> {
-        self.call.send_initial_metadata(metadata)
+        self.origin.send_initial_metadata(metadata)
     }
 
     /// See [`Context::set_compression`].
@@ -158,17 +267,17 @@ impl<T> Writer<T> {
     /// # Errors
     /// If initial metadata has been sent, or the call is over.
     pub fn set_compression(&mut self, encoding: Option<Encoding>) -> Result<(), Status> {
-        self.call.set_compression(encoding)
+        self.origin.set_compression(encoding)
     }
 
     /// See [`Context::set_trailers`].
     pub fn set_trailers(&mut self, metadata: Metadata) {
-        self.call.set_trailers(metadata);
+        self.origin.set_trailers(metadata);
     }
 }
 
 impl<T> fmt::Debug for Writer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("method", &self.call.head().method()).finish_non_exhaustive()
+        f.debug_struct("Writer").field("method", &self.origin.method()).finish_non_exhaustive()
     }
 }

@@ -107,6 +107,35 @@ fn an_interceptor_may_answer_instead_of_the_handler() {
     });
 }
 
+#[test]
+fn an_interceptor_may_change_the_metadata_that_those_behind_it_see() {
+    let seen = |request: &turnstile::Request<Bytes>| {
+        let metadata = request.metadata();
+        let text = format!("{:?}|{:?}", metadata.get("x-token"), metadata.get("x-user"));
+        Ok(Response::new(text.into()))
+    };
+    let service = demo()
+        .unary(UNARY, move |_, request| async move { seen(&request) })
+        .blocking_unary(BLOCKING, move |(), request| seen(&request))
+        .build();
+    fn exchange(call: &mut IncomingCall) -> Result<(), Status> {
+        let before = turnstile::Context::clone(call);
+        call.metadata_mut().remove("x-token");
+        call.metadata_mut().insert("x-user", "ali")?;
+        assert_eq!(before.metadata().get("x-token"), Some("sesame"), "a clone keeps its own");
+        Ok(())
+    }
+    let mut builder = Server::builder();
+    builder.add_service(service).intercept(exchange);
+    serve_with(1, &mut builder, |_, address| {
+        let mut client = Client::connect(address);
+        for method in [UNARY, BLOCKING] {
+            let answer = client.call(&request(method, &["x"]).with("x-token", "sesame"));
+            assert_eq!(ok(&answer), ["None|Some(\"ali\")"], "{method:?}");
+        }
+    });
+}
+
 /// Waits for a permission from elsewhere before and after the handler.
 struct Patient(Mutex<Sender<oneshot::Sender<()>>>);
 
