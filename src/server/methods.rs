@@ -272,11 +272,8 @@ impl Methods {
             call.cancel(Status::unavailable("the server is shutting down"));
         }
         for calls in self.all.iter().filter_map(MethodState::requests) {
-            let mut calls = calls.lock();
-            calls.is_closed = true;
-            let Calls { requests, waiting, .. } = mem::take(&mut *calls);
-            calls.is_closed = true;
-            drop(calls);
+            let closed = Calls { is_closed: true, ..Calls::default() };
+            let Calls { requests, waiting, .. } = mem::replace(&mut *calls.lock(), closed);
             // Dropping a request ends it.
             drop(requests);
             for call in waiting {

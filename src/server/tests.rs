@@ -5,10 +5,12 @@ mod observed;
 use super::connections::Connections;
 use super::methods::Methods;
 use super::run_queue::RunQueue;
-use super::{Inner, Server};
+use super::{Inner, Overdue, Server};
 use crate::call::{Batch, Call, MessageRules, Outcome};
 use crate::cq::CompletionQueue;
-use crate::iomgr::{AcceptHandler as _, Deadline, ExecCtx, endpoint_for_tests, iomgr_for_tests};
+use crate::iomgr::{
+    AcceptHandler as _, Deadline, ExecCtx, Run as _, endpoint_for_tests, iomgr_for_tests,
+};
 use crate::status::Status;
 use crate::testing::PATIENCE;
 use crate::testing::http2::{Frame, frames, greeting, request};
@@ -140,15 +142,32 @@ fn what_is_started_outside_of_a_turn_leaves_at_once() {
     }
 }
 
+/// Asserts that a connection which was just accepted is closed, without a word of HTTP/2.
+fn assert_takes_in_no_connection(server: &Arc<Inner>) {
+    let (ours, mut client) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    accept(server, ours);
+    assert_eq!(client.read(&mut [0; 64]).unwrap(), 0);
+}
+
 #[test]
 fn a_dropped_server_takes_in_no_connection_that_was_just_accepted() {
     let (server, queue) = server();
     let inner = server.inner.clone();
     drop(server);
-    let (ours, mut client) = UnixStream::pair().unwrap();
-    ours.set_nonblocking(true).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    accept(&inner, ours);
-    assert_eq!(client.read(&mut [0; 64]).unwrap(), 0, "closed, without a word of HTTP/2");
+    assert_takes_in_no_connection(&inner);
     assert!(queue.next(Deadline::NOW).is_none());
+}
+
+/// With a short grace, its end can be found by one thread before another, which has set the timer,
+/// begins the shutdown.
+#[test]
+fn a_grace_that_is_over_before_its_shutdown_begins_lets_no_connection_in_between() {
+    let (server, queue) = server();
+    Arc::new(Overdue(server.inner.clone())).run();
+    assert_takes_in_no_connection(&server.inner);
+    server.shutdown_and_notify(&queue, 7).unwrap();
+    let event = queue.next(Deadline::after(PATIENCE)).expect("there is nothing to wait for");
+    assert_eq!((event.tag, event.is_ok()), (7, true));
 }

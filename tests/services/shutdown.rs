@@ -3,12 +3,14 @@
 use super::common::{
     BIDI, BLOCKING, BLOCKING_BIDI, CANCELLED, Guards, Helper, UNARY, demo, next, ok, request, until,
 };
+use crate::raw::PATIENCE;
 use crate::raw::client::{Answer, Client};
 use crate::raw::frame::{self, Frame};
 use crate::raw::request::{Request, message};
-use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 use turnstile::{Bytes, Response, Server, Service};
@@ -217,7 +219,7 @@ fn a_server_that_nobody_runs_shuts_down_too() {
         .build();
     let (server, address) = bind(service);
     server.shutdown(LONG);
-    assert!(std::net::TcpStream::connect(address).is_err(), "it does not listen any more");
+    assert!(TcpStream::connect(address).is_err(), "it does not listen any more");
     server.run();
     drop(server);
     assert_eq!(guards.dropped(), 1, "handlers are freed with their server");
@@ -248,4 +250,51 @@ fn dropping_a_server_drops_what_waits_for_it() {
         drop(client);
         until(1, || guards.dropped());
     });
+}
+
+/// Connects again and again, for as long as the server lets anybody in. No client says more than
+/// HTTP/2's greeting, not even PONG.
+fn connect_until_refused(address: SocketAddr) -> Vec<TcpStream> {
+    let mut greeting = frame::PREFACE.to_vec();
+    greeting.extend(frame::to_bytes(&[Frame::settings(&[])]));
+    let mut sockets = Vec::new();
+    while let Ok(mut socket) = TcpStream::connect(address) {
+        // It may be closed already.
+        let _ = socket.write_all(&greeting);
+        sockets.push(socket);
+    }
+    sockets
+}
+
+#[track_caller]
+fn assert_is_closed(mut socket: TcpStream) {
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let end = socket.read_to_end(&mut Vec::new());
+    let is_open = end.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    assert!(!is_open, "the shutdown's grace is over, and a connection is not");
+}
+
+/// The end of the grace may be found by one thread before another has begun the shutdown.
+#[test]
+fn clients_that_connect_during_a_shutdown_without_grace_do_not_hold_it_up() {
+    const ROUNDS: usize = 300;
+    const CLIENTS: usize = 2;
+    for _ in 0..ROUNDS {
+        let mut builder = Server::builder();
+        builder.goaway_timeout(LONG).handshake_timeout(LONG);
+        let server = builder.bind("127.0.0.1:0").expect("a free port");
+        let address = server.local_addr().expect("it listens on TCP");
+        let start = Barrier::new(1 + CLIENTS);
+        thread::scope(|scope| {
+            (0..2).for_each(|_| drop(scope.spawn(|| server.run())));
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    start.wait();
+                    connect_until_refused(address).into_iter().for_each(assert_is_closed);
+                });
+            }
+            start.wait();
+            server.shutdown(Duration::ZERO);
+        });
+    }
 }
