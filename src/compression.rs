@@ -63,6 +63,11 @@ impl Encoding {
     ];
 
     /// Its name in `grpc-encoding`.
+    ///
+    /// ```
+    /// let names: Vec<_> = turnstile::Encoding::ALL.iter().map(|it| it.name()).collect();
+    /// println!("this server can read {names:?}");
+    /// ```
     pub const fn name(self) -> &'static str {
         match self {
             #[cfg(feature = "gzip")]

@@ -1,7 +1,11 @@
 //! Details of errors: what a status says beyond its code and message, as messages of protobuf.
 //!
 //! They travel in the trailer `grpc-status-details-bin` as a `google.rpc.Status` (the "richer error
-//! model" of gRPC's guides). The usual ones are here; any other message with a name will do.
+//! model" of gRPC's guides). The usual ones, of `google/rpc/error_details.proto`, are here; any other
+//! message with a name will do. Keep them small: they are base64 in a header, and peers limit those
+//! (PROTOCOL-HTTP2 suggests 8 KiB for all of them).
+//!
+//! Nothing here blocks; all of it may be called from any thread.
 //!
 //! ```
 //! use turnstile::error_details::{BadRequest, FieldViolation};
@@ -34,7 +38,19 @@ pub use rpc::{
     RequestInfo, ResourceInfo, RetryInfo, precondition_failure, quota_failure,
 };
 
-/// The details of a status, in their order.
+/// The details of a status, in their order: see [`Status::error_details`].
+///
+/// ```
+/// use turnstile::Status;
+/// use turnstile::error_details::{ErrorInfo, Help};
+///
+/// let info = ErrorInfo { reason: "QUOTA".to_owned(), ..Default::default() };
+/// let status = Status::resource_exhausted("too much").with_detail(&info);
+/// let details = status.error_details()?;
+/// assert_eq!(details.find::<ErrorInfo>(), Some(Ok(info)));
+/// assert_eq!(details.find::<Help>(), None);
+/// # Ok::<(), prost::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorDetails(Vec<Any>);
 
@@ -43,6 +59,20 @@ impl ErrorDetails {
     ///
     /// # Errors
     /// If there is one and its bytes cannot be read.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    /// use turnstile::error_details::RetryInfo;
+    ///
+    /// /// How long to wait, in seconds, if the server says so.
+    /// fn retry_after(status: &Status) -> Option<i64> {
+    ///     let retry: RetryInfo = status.error_details().ok()?.find()?.ok()?;
+    ///     Some(retry.retry_delay?.seconds)
+    /// }
+    /// # let retry_delay = Some(prost_types::Duration { seconds: 3, nanos: 0 });
+    /// # let status = Status::unavailable("").with_detail(&RetryInfo { retry_delay });
+    /// # assert_eq!(retry_after(&status), Some(3));
+    /// ```
     pub fn find<M: Message + Name + Default>(&self) -> Option<Result<M, DecodeError>> {
         self.all().next()
     }
@@ -51,6 +81,23 @@ impl ErrorDetails {
     ///
     /// # Errors
     /// As [`find`](Self::find), for each.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    /// use turnstile::error_details::LocalizedMessage;
+    ///
+    /// let text = |locale: &str, message: &str| LocalizedMessage {
+    ///     locale: locale.to_owned(),
+    ///     message: message.to_owned(),
+    /// };
+    /// let status = Status::not_found("no such book")
+    ///     .with_detail(&text("en", "There is no such book"))
+    ///     .with_detail(&text("de", "Das Buch gibt es nicht"));
+    /// let details = status.error_details()?;
+    /// let texts = details.all::<LocalizedMessage>().filter_map(Result::ok);
+    /// assert_eq!(texts.map(|it| it.locale).collect::<Vec<_>>(), ["en", "de"]);
+    /// # Ok::<(), prost::DecodeError>(())
+    /// ```
     pub fn all<M: Message + Name + Default>(&self) -> impl Iterator<Item = Result<M, DecodeError>> {
         let full_name = M::full_name();
         let is_wanted = move |any: &&Any| type_name(&any.type_url) == full_name;
@@ -58,6 +105,16 @@ impl ErrorDetails {
     }
 
     /// All details as they came, also those of types that nobody here knows.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    /// use turnstile::error_details::RequestInfo;
+    ///
+    /// let status = Status::internal("broken").with_detail(&RequestInfo::default());
+    /// let details = status.error_details()?;
+    /// assert_eq!(details.as_slice()[0].type_url, "type.googleapis.com/google.rpc.RequestInfo");
+    /// # Ok::<(), prost::DecodeError>(())
+    /// ```
     pub fn as_slice(&self) -> &[Any] {
         &self.0
     }
@@ -72,6 +129,18 @@ fn type_name(type_url: &str) -> &str {
 impl Status {
     /// Adds a detail behind those that are there. What [`with_details`](Self::with_details) set is
     /// kept if it can be read, and else replaced.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    /// use turnstile::error_details::ErrorInfo;
+    ///
+    /// let status = Status::permission_denied("the project has no billing").with_detail(&ErrorInfo {
+    ///     reason: "BILLING_DISABLED".to_owned(),
+    ///     domain: "acme.example".to_owned(),
+    ///     metadata: [("project".to_owned(), "17".to_owned())].into(),
+    /// });
+    /// assert!(!status.details().is_empty());
+    /// ```
     #[must_use]
     pub fn with_detail<M: Message + Name>(self, detail: &M) -> Self {
         let mut details = self.error_details().unwrap_or_default().0;
@@ -86,6 +155,14 @@ impl Status {
     ///
     /// # Errors
     /// If [`details`](Self::details) are not a `google.rpc.Status`.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    ///
+    /// assert!(Status::internal("no more to say").error_details()?.as_slice().is_empty());
+    /// assert!(Status::internal("").with_details((&b"no protobuf"[..]).into()).error_details().is_err());
+    /// # Ok::<(), prost::DecodeError>(())
+    /// ```
     pub fn error_details(&self) -> Result<ErrorDetails, DecodeError> {
         rpc::Status::decode(self.details()).map(|status| ErrorDetails(status.details))
     }

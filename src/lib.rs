@@ -1,44 +1,154 @@
 //! Turnstile: gRPC servers in which **the application's own threads do all the work**.
 //!
-//! There is no runtime and no hidden thread. Threads of the application wait on completion queues,
-//! and while they wait they poll, read, write, and run HTTP/2. One of them polls at a time and the
-//! others stand behind it, as at a turnstile.
+//! There is no async runtime and no hidden thread. Threads of yours serve, and while they wait they
+//! poll, read, write and run HTTP/2. One of them polls at a time and the others stand behind it, as
+//! at a turnstile.
 //!
-//! Start at [`Server`] and [`CompletionQueue`]. A greeter:
+//! # A service
+//!
+//! In a build script, `turnstile-build` makes a module of each service of a .proto file. Your type
+//! implements its trait, and a thread of yours runs the server:
 //!
 //! ```no_run
-//! use turnstile::{Batch, CompletionQueue, Deadline, Metadata, Server, Status, codec};
-//! # #[derive(Clone, PartialEq, prost::Message)]
-//! # struct HelloRequest { #[prost(string, tag = "1")] name: String }
-//! # #[derive(Clone, PartialEq, prost::Message)]
-//! # struct HelloReply { #[prost(string, tag = "1")] message: String }
-//!
-//! #[derive(Clone, Copy)]
-//! enum Tag {
-//!     SayHello,
-//!     Finished,
+//! mod helloworld {
+//! #   pub use turnstile_protos::helloworld::*;
+//! #   #[cfg(any())]
+//!     turnstile::include_proto!("helloworld"); // the code of `package helloworld`
 //! }
 //!
-//! let cq = CompletionQueue::new();
+//! use helloworld::{HelloReply, HelloRequest, greeter};
+//! use turnstile::{Request, Response, Server, Status};
+//!
+//! struct MyGreeter;
+//!
+//! impl greeter::Service for MyGreeter {
+//!     async fn say_hello(
+//!         &self,
+//!         request: Request<HelloRequest>,
+//!     ) -> Result<Response<HelloReply>, Status> {
+//!         if request.name.is_empty() {
+//!             return Err(Status::invalid_argument("a greeting needs a name"));
+//!         }
+//!         Ok(Response::new(HelloReply { message: format!("Hello {}", request.name) }))
+//!     }
+//! }
+//!
+//! fn main() -> turnstile::Result<()> {
+//!     let server = Server::builder()
+//!         .add_service(greeter::server(MyGreeter))
+//!         .bind("127.0.0.1:50051")?;
+//!     server.run(); // this thread serves
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Streaming methods get a [`Streaming`] to read from, a [`Writer`] to write to, or both. Without a
+//! .proto file, [`service::Builder`] makes a service of functions.
+//!
+//! # The same, blocking
+//!
+//! The other trait of the module has the same functions without `async`. A handler may block, also
+//! in what is not gRPC; more threads handle more calls at once.
+//!
+//! ```no_run
+//! # use turnstile_protos::helloworld::{HelloReply, HelloRequest, greeter};
+//! # use turnstile::{Request, Response, Server, Status};
+//! # struct MyGreeter;
+//! impl greeter::BlockingService for MyGreeter {
+//!     fn say_hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+//!         Ok(Response::new(HelloReply { message: format!("Hello {}", request.name) }))
+//!     }
+//! }
+//!
+//! # fn main() -> turnstile::Result<()> {
+//! let server = Server::builder()
+//!     .add_service(greeter::blocking_server(MyGreeter))
+//!     .bind("127.0.0.1:50051")?;
+//! std::thread::scope(|scope| {
+//!     for _ in 0..4 {
+//!         scope.spawn(|| server.run());
+//!     }
+//! });
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The queues underneath
+//!
+//! Both stand on completion queues, which are there for those who want to decide which thread does
+//! what, and when. An operation goes in with a tag, a value of yours, and when it has ended the tag
+//! comes out with what the operation brought:
+//!
+//! ```no_run
+//! # use turnstile_protos::helloworld;
+//! use helloworld::{HelloReply, greeter::SAY_HELLO};
+//! use turnstile::{Batch, CompletionQueue, Deadline, Server, Status};
+//!
+//! let cq = CompletionQueue::<&str>::new();
 //! let mut builder = Server::builder();
-//! let say_hello = builder.register_unary("/helloworld.Greeter/SayHello");
+//! let say_hello = builder.register(&SAY_HELLO);
 //! let server = builder.bind("127.0.0.1:50051")?;
-//! server.request_registered_call(&say_hello, &cq, &cq, Tag::SayHello)?;
-//! while let Some(mut event) = cq.next(Deadline::NONE) {
-//!     let Some(call) = event.take_call() else { continue };
-//!     server.request_registered_call(&say_hello, &cq, &cq, Tag::SayHello)?;
-//!     let request = event.take_message().unwrap_or_default();
-//!     let batch = match codec::decode::<HelloRequest>(request) {
+//! server.request_registered_call(&say_hello, &cq, &cq, "a call")?;
+//! while let Some(mut event) = cq.next(Deadline::NONE) { // this thread polls
+//!     let Some(call) = event.take_call() else { continue }; // "a reply" was sent
+//!     server.request_registered_call(&say_hello, &cq, &cq, "a call")?; // the next one
+//!     let batch = match SAY_HELLO.decode_request(event.take_message().unwrap_or_default()) {
 //!         Ok(request) => {
 //!             let reply = HelloReply { message: format!("Hello {}", request.name) };
-//!             Batch::new().send_message(codec::encode(&reply)).send_status(Status::ok())
+//!             Batch::new().send_message(SAY_HELLO.encode_reply(&reply)?).send_status(Status::ok())
 //!         }
 //!         Err(status) => Batch::new().send_status(status),
 //!     };
-//!     call.start(batch, Tag::Finished)?;
+//!     call.start(batch, "a reply")?;
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! The module [`cq`] has the kinds of queue, [`Call::start`] what can be done with a call.
+//!
+//! # Threads
+//!
+//! - **Nothing happens while no thread waits.** Waiting is [`Server::run`], what a queue waits with
+//!   ([`next`](cq::CompletionQueue::next), [`turn`](cq::CompletionQueue::turn),
+//!   [`pluck`](cq::PluckQueue::pluck), [`work`](cq::CallbackQueue::work)), [`block_on`], and a
+//!   blocking handler's reads and writes. Each serves every connection of the process meanwhile.
+//! - **Any thread may do anything.** No function wants a certain thread, and everything but a [`Turn`]
+//!   can be sent to another. A function that may block says so.
+//! - **An async handler shares its thread with others**, so it must not block. It may await what
+//!   belongs to any runtime, as long as that has threads of its own.
+//! - **A blocking handler has its thread to itself.** As many run at once as there are threads in
+//!   `run`. While one of them waits for its client its thread does I/O, but begins no other handler.
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | servers: where they listen, limits, keepalive, shutdown | [`Server`], [`Builder`] |
+//! | handlers: requests, streams, deadlines, interceptors | [`service`], [`Context`], [`blocking`] |
+//! | how calls end | [`status`], [`error_details`] |
+//! | headers and trailers of calls | [`metadata`] |
+//! | messages that are not protobuf | [`codec`] |
+//! | completion queues, alarms, batches | [`cq`], [`Batch`], [`Call`] |
+//! | services that are ready to add | [`reflection`], [`health`], [`channelz`] |
+//! | metrics and logs | [`stats`] |
+//! | tests of your service | [`test_server`] |
+//! | what can fail before there are calls | [`error`] |
+//!
+//! The [examples](https://github.com/turnstile-rpc/turnstile/tree/main/examples) are whole programs,
+//! each with the commands to try it.
+//!
+//! # Cargo features
+//!
+//! All are off by default, and none changes what a server does until the server asks for it: see
+//! [`Encoding`].
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `gzip` | compression that every client of gRPC knows |
+//! | `deflate` | the same with zlib's header, for clients on C-core |
+//! | `zstd` | faster and smaller, known to few; needs a C compiler |
+//!
+//! Linux only, for now.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("Turnstile runs on Linux; other systems are for a later version");
@@ -90,12 +200,24 @@ pub use status::{Code, Status};
 
 /// Includes the code that `turnstile-build` has generated for a package of .proto files.
 ///
-/// Best in a module of its own: a package may have a message `Status`, and each has a
-/// `FILE_DESCRIPTOR_SET`. Several packages need modules that are nested as the packages are.
+/// It takes the name of the package, as a literal, and is best in a module of its own: a package may
+/// have a message `Status`, and each has a `FILE_DESCRIPTOR_SET`. Several packages need modules that
+/// are nested as the packages are, since their code refers to each other by relative paths.
 ///
-/// ```ignore
-/// mod helloworld {
-///     turnstile::include_proto!("helloworld"); // `package helloworld;`
+/// # Errors
+/// It does not compile in a crate without a build script (cargo sets `OUT_DIR` for those that have
+/// one), nor if the build script has compiled no file of this package.
+///
+/// ```
+/// mod acme {
+///     pub mod billing {
+/// #       #[cfg(any())]
+///         turnstile::include_proto!("acme.billing"); // `package acme.billing;`
+///     }
+///     pub mod common {
+/// #       #[cfg(any())]
+///         turnstile::include_proto!("acme.common");
+///     }
 /// }
 /// ```
 #[macro_export]
@@ -113,20 +235,103 @@ macro_rules! include_proto {
     };
 }
 
-/// A queue of which any thread takes the next event: see [`cq::CompletionQueue`].
+/// A queue of which any thread takes the next event: [`cq::CompletionQueue`] for the operations of
+/// this crate. `T` is the type of your tags.
+///
+/// ```
+/// use turnstile::{CompletionQueue, Deadline, Server};
+///
+/// let cq = CompletionQueue::<u32>::new();
+/// let server = Server::builder().bind("127.0.0.1:0")?;
+/// server.request_call(&cq, 7)?;
+/// drop(server); // before a call came
+///
+/// let event = cq.next(Deadline::NONE).unwrap();
+/// assert_eq!((event.tag, event.is_ok()), (7, false));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type CompletionQueue<T> = cq::CompletionQueue<T, Outcome>;
 
-/// A queue on which a thread waits for one tag: see [`cq::PluckQueue`].
+/// A queue on which a thread waits for one tag: [`cq::PluckQueue`] for the operations of this crate.
+///
+/// ```
+/// use std::time::Duration;
+/// use turnstile::{Alarm, Deadline, PluckQueue, Server};
+///
+/// let cq = PluckQueue::<&str>::new();
+/// let server = Server::builder().bind("127.0.0.1:0")?;
+/// server.shutdown_and_notify(&cq, "closed")?;
+/// // This thread does the work of the shutdown, for ten seconds at most.
+/// let closed = cq.pluck(&"closed", Deadline::after(Duration::from_secs(10)));
+/// assert!(closed.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type PluckQueue<T> = cq::PluckQueue<T, Outcome>;
 
-/// A queue that calls a function with each event: see [`cq::CallbackQueue`].
+/// A queue that calls a function with each event: [`cq::CallbackQueue`] for the operations of this
+/// crate.
+///
+/// ```
+/// use std::sync::{Arc, OnceLock};
+/// use turnstile::{CallbackQueue, Event, Server};
+///
+/// let seen = Arc::new(OnceLock::new());
+/// let cq = CallbackQueue::new({
+///     let seen = seen.clone();
+///     move |event: Event<u32>| seen.set(event.tag).unwrap()
+/// });
+/// let server = Server::builder().bind("127.0.0.1:0")?;
+/// server.request_call(&cq, 7)?;
+/// drop(server); // ends the request, and so calls the function
+/// assert_eq!(seen.get(), Some(&7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type CallbackQueue<T> = cq::CallbackQueue<T, Outcome>;
 
-/// The events of one turn: see [`cq::Turn`].
+/// The events of one turn: [`cq::Turn`] for the operations of this crate.
+///
+/// ```
+/// use turnstile::{Batch, Call, Status, Turn};
+///
+/// /// Answers every call of a turn. The answers leave together, when the turn ends.
+/// fn refuse_all(turn: Turn<'_, u32>) {
+///     for mut event in turn {
+///         let Some(call) = event.take_call() else { continue };
+///         let busy = Batch::new().send_status(Status::unavailable("come back later"));
+///         // An error means that the queue is shut down; the call then ends as it is dropped.
+///         let _ = call.start(busy, event.tag);
+///     }
+/// }
+/// ```
 pub type Turn<'a, T> = cq::Turn<'a, T, Outcome>;
 
-/// An operation that has ended: see [`cq::Event`].
+/// An operation that has ended: [`cq::Event`] for the operations of this crate.
+///
+/// ```
+/// use turnstile::{Bytes, Event};
+///
+/// /// What a batch with `receive_message` has brought.
+/// fn received(event: &mut Event<u32>) -> Result<Option<Bytes>, &'static str> {
+///     if event.is_ok() {
+///         Ok(event.take_message()) // `None`: the client has sent its last
+///     } else {
+///         Err("the call ended before")
+///     }
+/// }
+/// ```
 pub type Event<T> = cq::Event<T, Outcome>;
 
-/// A tag that comes out of a queue at a deadline: see [`cq::Alarm`].
+/// A tag that comes out of a queue at a deadline: [`cq::Alarm`] for the queues of this crate.
+///
+/// ```
+/// use std::time::Duration;
+/// use turnstile::{Alarm, CompletionQueue, Deadline};
+///
+/// let cq = CompletionQueue::<&str>::new();
+/// let alarm = Alarm::set(&cq, Deadline::after(Duration::from_secs(60)), "too late")?;
+/// alarm.cancel();
+/// let event = cq.next(Deadline::NONE).unwrap();
+/// assert_eq!((event.tag, event.is_ok()), ("too late", false));
+/// # Ok::<(), turnstile::ShutDown<&str>>(())
+/// ```
 pub type Alarm = cq::Alarm<Outcome>;

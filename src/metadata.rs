@@ -8,6 +8,24 @@
 //! sent. The invariant: whatever a [`Metadata`] shows may be put into another one and sent.
 //!
 //! Metadata is pure data: nothing here blocks, and every type may be used on any thread.
+//!
+//! **Limits.** A map holds 32,768 keys, but peers take far less: PROTOCOL-HTTP2 suggests 8 KiB, and a
+//! server of this crate takes what [`Builder::max_metadata_size`](crate::Builder::max_metadata_size)
+//! says.
+//!
+//! ```
+//! use turnstile::{Metadata, Status};
+//!
+//! /// Whose call it is, by a token that the client sends.
+//! fn token(metadata: &Metadata) -> Result<&str, Status> {
+//!     let value = metadata.get("authorization").and_then(|it| it.strip_prefix("Bearer "));
+//!     value.ok_or_else(|| Status::unauthenticated("send `authorization: Bearer <token>`"))
+//! }
+//! # let mut metadata = Metadata::new();
+//! # assert!(token(&metadata).is_err());
+//! # metadata.insert("authorization", "Bearer abc").unwrap();
+//! # assert_eq!(token(&metadata).unwrap(), "abc");
+//! ```
 
 mod invalid;
 
@@ -72,6 +90,19 @@ pub struct Metadata {
 }
 
 /// A value, as [`Metadata::iter`] yields it.
+///
+/// ```
+/// use turnstile::metadata::ValueRef;
+///
+/// fn to_text(value: &ValueRef<'_>) -> String {
+///     match value {
+///         ValueRef::Ascii(text) => (*text).to_owned(),
+///         ValueRef::Binary(bytes) => format!("{} bytes", bytes.len()),
+///         _ => String::new(),
+///     }
+/// }
+/// assert_eq!(to_text(&ValueRef::Binary((&b"abc"[..]).into())), "3 bytes");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ValueRef<'a> {
@@ -83,6 +114,10 @@ pub enum ValueRef<'a> {
 
 impl Metadata {
     /// Metadata with no entries. Does not allocate.
+    ///
+    /// ```
+    /// assert!(turnstile::Metadata::new().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -96,6 +131,19 @@ impl Metadata {
     /// - The key ends in `-bin`: such values are bytes, see [`insert_bin`](Self::insert_bin).
     /// - The value has characters outside `0x20..=0x7E`.
     /// - There are too many entries (HTTP/2 peers accept far fewer).
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.insert("x-user", "ada")?;
+    /// metadata.insert("x-user", "grace")?;
+    /// assert_eq!(metadata.get("X-User"), Some("grace"));
+    ///
+    /// let error = metadata.insert("X-User", "joan").unwrap_err();
+    /// assert!(error.to_string().ends_with("HTTP/2 wants lower case, use \"x-user\""));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn insert(&mut self, key: &str, value: &str) -> Result<(), InvalidMetadata> {
         let (name, value) = ascii_entry(key, value)?;
         let _old = self.headers.try_insert(name, value).map_err(too_many(key))?;
@@ -107,6 +155,17 @@ impl Metadata {
     /// # Errors
     ///
     /// As [`insert`](Self::insert).
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// for hop in ["edge", "cache"] {
+    ///     metadata.append("x-hop", hop)?;
+    /// }
+    /// assert!(metadata.get_all("x-hop").eq(["edge", "cache"]));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn append(&mut self, key: &str, value: &str) -> Result<(), InvalidMetadata> {
         let (name, value) = ascii_entry(key, value)?;
         let _more = self.headers.try_append(name, value).map_err(too_many(key))?;
@@ -119,6 +178,15 @@ impl Metadata {
     ///
     /// As [`insert`](Self::insert), except that any bytes will do, and that it is an error if the
     /// key does *not* end in `-bin`.
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.insert_bin("span-bin", &[0, 255])?;
+    /// assert!(metadata.insert_bin("span", &[0, 255]).is_err());
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn insert_bin(&mut self, key: &str, value: &[u8]) -> Result<(), InvalidMetadata> {
         let (name, value) = binary_entry(key, value)?;
         let _old = self.headers.try_insert(name, value).map_err(too_many(key))?;
@@ -130,6 +198,16 @@ impl Metadata {
     /// # Errors
     ///
     /// As [`insert_bin`](Self::insert_bin).
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.append_bin("signature-bin", b"first")?;
+    /// metadata.append_bin("signature-bin", b"second")?;
+    /// assert_eq!(metadata.len(), 2);
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn append_bin(&mut self, key: &str, value: &[u8]) -> Result<(), InvalidMetadata> {
         let (name, value) = binary_entry(key, value)?;
         let _more = self.headers.try_append(name, value).map_err(too_many(key))?;
@@ -138,11 +216,31 @@ impl Metadata {
 
     /// The first value of `key`. `None` also for keys that end in `-bin`: use
     /// [`get_bin`](Self::get_bin).
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.insert("x-attempt", "2")?;
+    /// let attempt: Option<u32> = metadata.get("x-attempt").and_then(|it| it.parse().ok());
+    /// assert_eq!(attempt, Some(2));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn get(&self, key: &str) -> Option<&str> {
         self.get_all(key).next()
     }
 
     /// All values of `key`, in the order in which they were added or received.
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.append("x-role", "reader")?;
+    /// metadata.append("x-role", "writer")?;
+    /// assert!(metadata.get_all("x-role").any(|role| role == "writer"));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let shown = is_visible(key) && !is_binary(key);
         let values = shown.then(|| self.headers.get_all(key));
@@ -155,6 +253,19 @@ impl Metadata {
     /// # Errors
     ///
     /// The value, which comes from the peer then, is not base64.
+    ///
+    /// ```
+    /// use turnstile::{Metadata, Status};
+    ///
+    /// /// The hash that a client may send. What it sends wrongly is its fault.
+    /// fn hash(metadata: &Metadata) -> Result<Option<turnstile::Bytes>, Status> {
+    ///     let hash = metadata.get_bin("hash-bin").transpose();
+    ///     hash.map_err(|error| Status::invalid_argument(error.to_string()))
+    /// }
+    /// # let mut metadata = Metadata::new();
+    /// # metadata.insert_bin("hash-bin", b"123").unwrap();
+    /// # assert_eq!(hash(&metadata).unwrap().unwrap(), "123");
+    /// ```
     pub fn get_bin(&self, key: &str) -> Option<Result<Bytes, InvalidMetadata>> {
         self.get_all_bin(key).next()
     }
@@ -165,6 +276,17 @@ impl Metadata {
     /// # Errors
     ///
     /// As [`get_bin`](Self::get_bin), for each value.
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.append_bin("key-bin", &[1])?;
+    /// metadata.append_bin("key-bin", &[2])?;
+    /// let keys: Result<Vec<_>, _> = metadata.get_all_bin("key-bin").collect();
+    /// assert_eq!(keys?, [&[1][..], &[2][..]]);
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn get_all_bin<'a>(
         &'a self,
         key: &'a str,
@@ -177,6 +299,17 @@ impl Metadata {
     /// All entries: a key with several values comes as often, keys in no certain order.
     ///
     /// Binary values that are not base64 are skipped; [`get_bin`](Self::get_bin) tells.
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.insert("x-user", "ada")?;
+    /// metadata.insert_bin("hash-bin", b"123")?;
+    /// let keys: std::collections::BTreeSet<_> = metadata.iter().map(|(key, _)| key).collect();
+    /// assert!(keys.into_iter().eq(["hash-bin", "x-user"]));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
         self.visible().flat_map(|(name, value)| {
             let key = name.as_str();
@@ -188,18 +321,45 @@ impl Metadata {
         })
     }
 
-    /// The number of entries. Binary values that a proxy joined with commas count once, and those
+    /// The number of values. Binary values that a proxy joined with commas count once, and those
     /// that cannot be decoded count too.
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.append("x-tag", "a")?;
+    /// metadata.append("x-tag", "b")?;
+    /// assert_eq!(metadata.len(), 2);
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.visible().count()
     }
 
     /// Whether there are no entries.
+    ///
+    /// ```
+    /// use turnstile::{Metadata, Status};
+    ///
+    /// let status = Status::internal("no trailers").with_metadata(Metadata::new());
+    /// assert!(status.metadata().is_none_or(Metadata::is_empty));
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.visible().next().is_none()
     }
 
     /// Removes all values of `key`, and says whether there were any.
+    ///
+    /// ```
+    /// use turnstile::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.insert("x-secret", "hunter2")?;
+    /// assert!(metadata.remove("x-secret"));
+    /// assert!(!metadata.remove("x-secret"));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn remove(&mut self, key: &str) -> bool {
         is_visible(key) && self.headers.remove(key).is_some()
     }

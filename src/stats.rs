@@ -23,6 +23,25 @@
 //!
 //! A request that is not gRPC is refused before it is a call, and no [`Stats`] hears of it.
 //!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+//! use turnstile::stats::{CallEnd, CallInfo, Stats};
+//!
+//! /// The sum and the count of `grpc.server.call.duration`.
+//! #[derive(Default)]
+//! struct Durations {
+//!     nanoseconds: AtomicU64,
+//!     calls: AtomicU64,
+//! }
+//!
+//! impl Stats for Durations {
+//!     fn call_ended(&self, _call: &CallInfo<'_>, end: &CallEnd) {
+//!         self.nanoseconds.fetch_add(end.duration.as_nanos() as u64, Relaxed);
+//!         self.calls.fetch_add(1, Relaxed);
+//!     }
+//! }
+//! ```
+//!
 //! # Logs
 //!
 //! The library writes to [`tracing`], under three targets that stay the same from version to
@@ -132,6 +151,15 @@ impl<S: Stats + ?Sized> Stats for Arc<S> {
 }
 
 /// Which call it is.
+///
+/// ```
+/// use turnstile::stats::CallInfo;
+///
+/// /// What a counter is labelled with.
+/// fn label(call: &CallInfo<'_>) -> String {
+///     format!("{} from {}", call.metric_method(), call.peer())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CallInfo<'a> {
     method: &'a str,
@@ -145,6 +173,15 @@ impl<'a> CallInfo<'a> {
     }
 
     /// The full name of the method as the client sent it: `/package.Service/Method`.
+    ///
+    /// ```
+    /// use turnstile::stats::CallInfo;
+    ///
+    /// /// The service alone.
+    /// fn service<'a>(call: &CallInfo<'a>) -> &'a str {
+    ///     call.method().trim_start_matches('/').split('/').next().unwrap_or_default()
+    /// }
+    /// ```
     pub fn method(&self) -> &'a str {
         self.method
     }
@@ -152,6 +189,15 @@ impl<'a> CallInfo<'a> {
     /// Whether the server has the method by name: in a service, or registered for completion
     /// queues. Calls that go to a fallback or to
     /// [`request_call`](crate::Server::request_call), and calls that nobody takes, are not.
+    ///
+    /// ```
+    /// use turnstile::stats::CallInfo;
+    ///
+    /// /// Somebody tries names at random.
+    /// fn is_scan(call: &CallInfo<'_>) -> bool {
+    ///     !call.is_registered() && call.method().contains("admin")
+    /// }
+    /// ```
     pub fn is_registered(&self) -> bool {
         self.is_registered
     }
@@ -159,17 +205,58 @@ impl<'a> CallInfo<'a> {
     /// The method as gRFC A66's attribute `grpc.method` has it: `package.Service/Method`, and
     /// `other` for one that is not registered. What clients make up would otherwise make new time
     /// series without end.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use std::sync::Mutex;
+    /// use turnstile::stats::{CallInfo, Stats};
+    ///
+    /// /// `grpc.server.call.started`, by method.
+    /// #[derive(Default)]
+    /// struct Started(Mutex<HashMap<String, u64>>);
+    ///
+    /// impl Stats for Started {
+    ///     fn call_started(&self, call: &CallInfo<'_>) {
+    ///         let mut counts = self.0.lock().unwrap();
+    ///         *counts.entry(call.metric_method().to_owned()).or_default() += 1;
+    ///     }
+    /// }
+    /// ```
     pub fn metric_method(&self) -> &'a str {
         if self.is_registered { self.method.trim_start_matches('/') } else { "other" }
     }
 
     /// Who called.
+    ///
+    /// ```
+    /// use turnstile::PeerAddress;
+    /// use turnstile::stats::CallInfo;
+    ///
+    /// fn is_local(call: &CallInfo<'_>) -> bool {
+    ///     match call.peer() {
+    ///         PeerAddress::Tcp(address) => address.ip().is_loopback(),
+    ///         _ => true,
+    ///     }
+    /// }
+    /// ```
     pub fn peer(&self) -> &'a PeerAddress {
         self.peer
     }
 }
 
 /// The size of one message, in bytes, without gRPC's prefix and HTTP/2's framing.
+///
+/// ```
+/// use turnstile::stats::MessageSize;
+///
+/// /// What compression has saved, as a part of 1.
+/// fn saved(size: MessageSize) -> f64 {
+///     1.0 - size.compressed as f64 / size.uncompressed.max(1) as f64
+/// }
+/// # let mut size = MessageSize::default();
+/// # (size.compressed, size.uncompressed) = (25, 100);
+/// # assert_eq!(saved(size), 0.75);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageSize {
@@ -180,6 +267,19 @@ pub struct MessageSize {
 }
 
 /// The messages that a call had in one direction.
+///
+/// ```
+/// use turnstile::stats::Traffic;
+///
+/// /// Adds up two calls.
+/// fn sum(mut a: Traffic, b: Traffic) -> Traffic {
+///     a.messages += b.messages;
+///     a.compressed_bytes += b.compressed_bytes;
+///     a.bytes += b.bytes;
+///     a
+/// }
+/// # assert_eq!(sum(Traffic::default(), Traffic::default()), Traffic::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -200,6 +300,16 @@ impl Traffic {
 }
 
 /// What a call came to.
+///
+/// ```
+/// use std::time::Duration;
+/// use turnstile::stats::CallEnd;
+///
+/// /// Whether a call deserves a line in the log.
+/// fn is_remarkable(end: &CallEnd) -> bool {
+///     end.code == turnstile::Code::Internal || end.duration > Duration::from_secs(1)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CallEnd {

@@ -5,6 +5,22 @@
 //! PROTOCOL-HTTP2 (section "Responses"), the codes those of its companion `statuscodes.md`.
 //!
 //! A status is pure data: nothing here blocks, and every type may be used on any thread.
+//!
+//! ```
+//! use turnstile::{Code, Status};
+//!
+//! /// What a handler does with an error that is not its own.
+//! fn status_of(error: std::io::Error) -> Status {
+//!     let code = match error.kind() {
+//!         std::io::ErrorKind::NotFound => Code::NotFound,
+//!         std::io::ErrorKind::PermissionDenied => Code::PermissionDenied,
+//!         _ => Code::Unknown,
+//!     };
+//!     Status::new(code, "the file cannot be read").with_source(error)
+//! }
+//! # let status = status_of(std::io::ErrorKind::NotFound.into());
+//! # assert_eq!(status.to_string(), "NOT_FOUND: the file cannot be read");
+//! ```
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -30,9 +46,24 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 macro_rules! codes {
     (
         $(#[$ok_doc:meta])* $ok:ident = 0 $ok_name:literal;
-        $($(#[$doc:meta])* $variant:ident = $value:literal $name:literal $constructor:ident;)*
+        $(
+            $(#[$doc:meta])*
+            $variant:ident = $value:literal $name:literal $constructor:ident $example:literal;
+        )*
     ) => {
-        /// How an RPC ended, as numbered by gRPC's `statuscodes.md`.
+        /// How an RPC ended, as numbered by gRPC's `statuscodes.md`, which also says which ones
+        /// libraries use themselves, and which are a service's.
+        ///
+        /// ```
+        /// use turnstile::Code;
+        ///
+        /// /// Whether the same call may succeed a little later.
+        /// fn is_worth_a_retry(code: Code) -> bool {
+        ///     matches!(code, Code::Unavailable | Code::ResourceExhausted)
+        /// }
+        /// assert!(is_worth_a_retry(Code::Unavailable) && !is_worth_a_retry(Code::NotFound));
+        /// assert_eq!(Code::DeadlineExceeded.to_string(), "DEADLINE_EXCEEDED");
+        /// ```
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
         pub enum Code {
             $(#[$ok_doc])*
@@ -42,7 +73,15 @@ macro_rules! codes {
 
         impl Code {
             /// The code with this number; [`Code::Unknown`] for numbers that gRPC does not define,
-            /// as `statuscodes.md` asks of a receiver.
+            /// as `statuscodes.md` asks of a receiver. `code as i32` is the way back.
+            ///
+            /// ```
+            /// use turnstile::Code;
+            ///
+            /// assert_eq!(Code::from_i32(5), Code::NotFound);
+            /// assert_eq!(Code::from_i32(99), Code::Unknown);
+            /// assert_eq!(Code::NotFound as i32, 5);
+            /// ```
             pub const fn from_i32(value: i32) -> Self {
                 match value {
                     0 => Self::$ok,
@@ -51,7 +90,11 @@ macro_rules! codes {
                 }
             }
 
-            /// The name in the gRPC documents, for example `DEADLINE_EXCEEDED`.
+            /// The name in the gRPC documents, for logs and metrics.
+            ///
+            /// ```
+            /// assert_eq!(turnstile::Code::InvalidArgument.as_str(), "INVALID_ARGUMENT");
+            /// ```
             pub const fn as_str(self) -> &'static str {
                 match self {
                     Self::$ok => $ok_name,
@@ -72,6 +115,14 @@ macro_rules! codes {
             $(
                 #[doc = concat!("A status with the code [`", stringify!($variant), "`](Code::",
                     stringify!($variant), ").")]
+                ///
+                /// ```
+                /// use turnstile::{Code, Status};
+                ///
+                #[doc = concat!("let status = Status::", stringify!($constructor), "(",
+                    stringify!($example), ");")]
+                #[doc = concat!("assert_eq!(status.code(), Code::", stringify!($variant), ");")]
+                /// ```
                 pub fn $constructor(message: impl Into<Cow<'static, str>>) -> Self {
                     Self::new(Code::$variant, message)
                 }
@@ -84,37 +135,53 @@ codes! {
     /// The call succeeded.
     Ok = 0 "OK";
     /// The call was cancelled, usually by the caller.
-    Cancelled = 1 "CANCELLED" cancelled;
+    Cancelled = 1 "CANCELLED" cancelled
+        "the user has closed the window";
     /// An error which says no more, or one from another system whose codes do not map to ours.
-    Unknown = 2 "UNKNOWN" unknown;
+    Unknown = 2 "UNKNOWN" unknown
+        "the printer says E-17";
     /// The request is wrong whatever the state of the system.
-    InvalidArgument = 3 "INVALID_ARGUMENT" invalid_argument;
+    InvalidArgument = 3 "INVALID_ARGUMENT" invalid_argument
+        "page_size is -1; it must be positive";
     /// The deadline passed before the call ended.
-    DeadlineExceeded = 4 "DEADLINE_EXCEEDED" deadline_exceeded;
+    DeadlineExceeded = 4 "DEADLINE_EXCEEDED" deadline_exceeded
+        "the database did not answer in time";
     /// What was asked for does not exist.
-    NotFound = 5 "NOT_FOUND" not_found;
+    NotFound = 5 "NOT_FOUND" not_found
+        "there is no user 17";
     /// What was to be made exists already.
-    AlreadyExists = 6 "ALREADY_EXISTS" already_exists;
+    AlreadyExists = 6 "ALREADY_EXISTS" already_exists
+        "there is a user 17 already";
     /// The caller is known, and may not do this.
-    PermissionDenied = 7 "PERMISSION_DENIED" permission_denied;
+    PermissionDenied = 7 "PERMISSION_DENIED" permission_denied
+        "only the owner may delete a file";
     /// A quota, a size limit or another resource is used up.
-    ResourceExhausted = 8 "RESOURCE_EXHAUSTED" resource_exhausted;
+    ResourceExhausted = 8 "RESOURCE_EXHAUSTED" resource_exhausted
+        "100 uploads a day are used up";
     /// The system is not in the state that the call needs; a retry will not help by itself.
-    FailedPrecondition = 9 "FAILED_PRECONDITION" failed_precondition;
+    FailedPrecondition = 9 "FAILED_PRECONDITION" failed_precondition
+        "the folder is not empty";
     /// The call lost against a concurrent one; retry at a higher level.
-    Aborted = 10 "ABORTED" aborted;
+    Aborted = 10 "ABORTED" aborted
+        "somebody else has changed the entry";
     /// The call went past the valid range, which may grow later.
-    OutOfRange = 11 "OUT_OF_RANGE" out_of_range;
+    OutOfRange = 11 "OUT_OF_RANGE" out_of_range
+        "the file ends at byte 4096";
     /// The server does not have this method.
-    Unimplemented = 12 "UNIMPLEMENTED" unimplemented;
+    Unimplemented = 12 "UNIMPLEMENTED" unimplemented
+        "there is no search by colour";
     /// An invariant of the system, or of the protocol, is broken.
-    Internal = 13 "INTERNAL" internal;
+    Internal = 13 "INTERNAL" internal
+        "the index and the table disagree";
     /// The service cannot be reached just now; a retry with backoff may help.
-    Unavailable = 14 "UNAVAILABLE" unavailable;
+    Unavailable = 14 "UNAVAILABLE" unavailable
+        "the database restarts; try again";
     /// Data is lost or damaged for good.
-    DataLoss = 15 "DATA_LOSS" data_loss;
+    DataLoss = 15 "DATA_LOSS" data_loss
+        "block 9 cannot be read any more";
     /// The caller gave no valid credentials.
-    Unauthenticated = 16 "UNAUTHENTICATED" unauthenticated;
+    Unauthenticated = 16 "UNAUTHENTICATED" unauthenticated
+        "the token has expired";
 }
 
 impl fmt::Display for Code {
@@ -160,6 +227,17 @@ pub(crate) struct Hold {
 
 impl Status {
     /// A status with any code. The message is for people who debug, not for programs.
+    ///
+    /// ```
+    /// use turnstile::{Code, Status};
+    ///
+    /// /// Passes a status of another server on, with a word of ours.
+    /// fn from_storage(status: &Status) -> Status {
+    ///     Status::new(status.code(), format!("the storage says: {}", status.message()))
+    /// }
+    /// let status = from_storage(&Status::new(Code::DataLoss, "block 9"));
+    /// assert_eq!(status.to_string(), "DATA_LOSS: the storage says: block 9");
+    /// ```
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), rest: None }
     }
@@ -170,11 +248,35 @@ impl Status {
     }
 
     /// Success.
+    ///
+    /// What a handler of one's own returns for success is `Ok`; this is for
+    /// [`send_status`](crate::Batch::send_status) and for [`Reply`](crate::service::Reply)s.
+    ///
+    /// ```
+    /// use turnstile::{Metadata, Status};
+    ///
+    /// let mut trailers = Metadata::new();
+    /// trailers.insert("x-rows", "3")?;
+    /// assert!(Status::ok().with_metadata(trailers).is_ok());
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub const fn ok() -> Self {
         Self { code: Code::Ok, message: Cow::Borrowed(""), rest: None }
     }
 
     /// Sets the trailing metadata, instead of what was set before. An OK status may have it too.
+    ///
+    /// Keep it small, since clients limit what they take: PROTOCOL-HTTP2 suggests 8 KiB.
+    ///
+    /// ```
+    /// use turnstile::{Metadata, Status};
+    ///
+    /// let mut trailers = Metadata::new();
+    /// trailers.insert("x-shard", "eu-3")?;
+    /// let status = Status::unavailable("the shard moves").with_metadata(trailers);
+    /// assert_eq!(status.metadata().and_then(|it| it.get("x-shard")), Some("eu-3"));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     #[must_use]
     pub fn with_metadata(mut self, metadata: Metadata) -> Self {
         self.rest_mut().metadata = metadata;
@@ -182,14 +284,39 @@ impl Status {
     }
 
     /// Sets the cause. It stays in this process: a peer sees the code and the message only.
+    ///
+    /// An interceptor or a log finds it with [`Error::source`].
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use turnstile::Status;
+    ///
+    /// let cause = "seventeen".parse::<u32>().unwrap_err();
+    /// let status = Status::invalid_argument("the id is no number").with_source(cause);
+    /// assert_eq!(status.source().unwrap().to_string(), "invalid digit found in string");
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.rest_mut().source = Some(Arc::new(source));
         self
     }
 
-    /// Sets the error details: a serialized `google.rpc.Status`, which travels as
-    /// `grpc-status-details-bin`. Empty means none.
+    /// Sets the error details: a serialized `google.rpc.Status`, which travels as the trailer
+    /// `grpc-status-details-bin` (PROTOCOL-HTTP2, "Responses"). Empty means none.
+    ///
+    /// This is for those who have the bytes already;
+    /// [`with_detail`](Self::with_detail) makes them of messages.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    ///
+    /// /// Hands the details of another server's status to our own client.
+    /// fn with_details_of(status: Status, other: &Status) -> Status {
+    ///     status.with_details(other.details().to_vec().into())
+    /// }
+    /// # let other = Status::aborted("").with_details((&b"\x08\x0a"[..]).into());
+    /// # assert_eq!(with_details_of(Status::internal(""), &other).details(), b"\x08\x0a");
+    /// ```
     #[must_use]
     pub fn with_details(mut self, details: Bytes) -> Self {
         self.rest_mut().details = details;

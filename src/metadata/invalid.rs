@@ -4,7 +4,16 @@ use std::fmt;
 
 /// An entry that metadata cannot have, or a received value that cannot be decoded.
 ///
-/// The message names the key, the cause, and what to do about it.
+/// The message names the key (its first 64 characters), the cause, and what to do about it. As a
+/// [`Status`](crate::Status), by `?` in a handler, it is INTERNAL.
+///
+/// ```
+/// let error = turnstile::Metadata::new().insert("grpc-trace", "1").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "metadata key \"grpc-trace\": is reserved for the protocol; use another name",
+/// );
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InvalidMetadata {
     key: String,
