@@ -142,9 +142,32 @@ fn get_feature(request: impl Fn() -> Request<Point>) -> Result<Response<Feature>
 fn a_unary_handler_answers_a_request_that_a_test_has_made() {
     let reply = get_feature(|| Request::new(point(7))).expect("it goes well");
     assert_eq!(reply.get_ref(), &feature("en", 7));
-    let (_, metadata, trailers) = reply.into_parts();
-    assert!(metadata.is_empty());
-    assert_eq!(trailers.get("x-cost"), Some("3"));
+    assert!(reply.metadata().is_empty());
+    assert_eq!(reply.trailers().get("x-cost"), Some("3"));
+    assert_eq!(reply.into_inner(), feature("en", 7));
+}
+
+#[test]
+fn a_request_that_is_mapped_keeps_its_call_and_a_response_all_but_its_message() {
+    let mut request = Request::new(7);
+    *request.metadata_mut() = entry("x-lang", "de");
+    request.extensions_mut().insert(User("Ali"));
+    *request.get_mut() += 1;
+    let request = request.map(|number: i32| number.to_string());
+    assert_eq!(request.get_ref(), "8");
+    assert_eq!(request.metadata().get("x-lang"), Some("de"));
+    let (message, context) = request.into_parts();
+    assert_eq!((message.as_str(), context.extensions().get()), ("8", Some(&User("Ali"))));
+
+    let mut response = Response::new(7).uncompressed();
+    *response.metadata_mut() = entry("x-first", "1");
+    *response.trailers_mut() = entry("x-last", "2");
+    *response.get_mut() += 1;
+    let response = response.map(|number: i32| number.to_string());
+    assert_eq!(response.get_ref(), "8");
+    assert!(response.is_uncompressed() && !Response::new(()).is_uncompressed());
+    assert_eq!(response.metadata().get("x-first"), Some("1"));
+    assert_eq!(response.trailers().get("x-last"), Some("2"));
 }
 
 #[test]

@@ -55,12 +55,33 @@ impl<T> Request<T> {
         Self { message, context }
     }
 
+    /// The message, which the request derefs to as well.
+    pub fn get_ref(&self) -> &T {
+        &self.message
+    }
+
+    /// The same, to change.
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.message
+    }
+
     /// The message alone.
     pub fn into_inner(self) -> T {
         self.message
     }
 
-    /// The message and the rest.
+    /// Another message of this one, with the same call.
+    ///
+    /// ```
+    /// let request = turnstile::Request::new(" world ".to_owned());
+    /// let request = request.map(|name| name.trim().to_owned());
+    /// assert_eq!(*request, "world");
+    /// ```
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Request<U> {
+        Request { message: map(self.message), context: self.context }
+    }
+
+    /// The message and the rest: the opposite of [`from_parts`](Self::from_parts).
     pub fn into_parts(self) -> (T, Context) {
         (self.message, self.context)
     }
@@ -179,13 +200,46 @@ impl<T> Response<T> {
         &self.message
     }
 
+    /// The same, to change.
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.message
+    }
+
+    /// The message alone.
+    pub fn into_inner(self) -> T {
+        self.message
+    }
+
+    /// Another message of this one, with the same metadata, and uncompressed if this one is.
+    ///
+    /// ```
+    /// let response = turnstile::Response::new("7").uncompressed();
+    /// let response = response.map(str::to_owned);
+    /// assert_eq!(response.get_ref(), "7");
+    /// assert!(response.is_uncompressed());
+    /// ```
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Response<U> {
+        let Self { message, metadata, trailers, is_uncompressed } = self;
+        Response { message: map(message), metadata, trailers, is_uncompressed }
+    }
+
     /// Initial metadata, which goes before the message. It is not sent if the handler has sent
     /// some already, with [`Context::send_initial_metadata`].
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The same, to change.
     pub fn metadata_mut(&mut self) -> &mut Metadata {
         &mut self.metadata
     }
 
     /// Trailing metadata, which goes with the status.
+    pub fn trailers(&self) -> &Metadata {
+        &self.trailers
+    }
+
+    /// The same, to change.
     pub fn trailers_mut(&mut self) -> &mut Metadata {
         &mut self.trailers
     }
@@ -199,11 +253,15 @@ impl<T> Response<T> {
         self
     }
 
-    pub(super) fn is_uncompressed(&self) -> bool {
+    /// Whether the message goes without compression, whatever the call has:
+    /// [`uncompressed`](Self::uncompressed) was called.
+    pub fn is_uncompressed(&self) -> bool {
         self.is_uncompressed
     }
 
-    /// The message, the initial and the trailing metadata.
+    /// The message, the initial and the trailing metadata. What is not among them is
+    /// [`is_uncompressed`](Self::is_uncompressed): who makes another response of the parts asks
+    /// for that first, or uses [`map`](Self::map).
     pub fn into_parts(self) -> (T, Metadata, Metadata) {
         (self.message, self.metadata, self.trailers)
     }

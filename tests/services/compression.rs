@@ -163,7 +163,7 @@ fn a_call_chooses_for_itself_and_so_does_a_message() {
         })
         .blocking_unary(BLOCKING, |(), request| {
             request.context().set_compression(Some(Encoding::Gzip))?;
-            Ok(Response::new(request.into_inner()).uncompressed())
+            Ok(Response::new(()).uncompressed().map(|()| request.into_inner()))
         })
         .server_streaming(SERVER, |_, request, mut replies| async move {
             replies.set_compression(Some(Encoding::Gzip))?;
