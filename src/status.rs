@@ -346,6 +346,18 @@ impl Status {
         self.rest.as_ref().map(|rest| &rest.metadata).filter(|metadata| !metadata.is_empty())
     }
 
+    /// The trailing metadata, to change or to add to.
+    ///
+    /// ```
+    /// let mut status = turnstile::Status::not_found("no such user");
+    /// status.metadata_mut().insert("x-request-id", "17")?;
+    /// assert_eq!(status.metadata().and_then(|it| it.get("x-request-id")), Some("17"));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.rest_mut().metadata
+    }
+
     /// The serialized `google.rpc.Status` with the error details; empty when there is none.
     pub fn details(&self) -> &[u8] {
         self.rest.as_ref().map_or(&[], |rest| &rest.details)

@@ -24,6 +24,11 @@ impl MethodKind {
     pub const fn has_one_request(self) -> bool {
         matches!(self, Self::Unary | Self::ServerStreaming)
     }
+
+    /// Whether the server sends exactly one message, if all goes well.
+    pub const fn has_one_reply(self) -> bool {
+        matches!(self, Self::Unary | Self::ClientStreaming)
+    }
 }
 
 /// A method of a service: its path, its kind, its messages and their codec. `turnstile-build` makes

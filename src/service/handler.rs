@@ -86,13 +86,31 @@ impl Method {
 
     /// Begins to handle a call. `message` is the only request message, for methods with one.
     pub(crate) fn handle(&self, call: Arc<CallCore>, message: Option<Bytes>) -> HandlerFuture {
-        let call = IncomingCall::new(Context::new(call), message);
+        let incoming = IncomingCall::new(Context::new(call.clone()), message);
         if self.chain.is_empty() {
-            return (self.handler)(call);
+            return (self.handler)(incoming);
         }
-        let (chain, handler) = (self.chain.clone(), self.handler.clone());
-        Box::pin(async move { Next::new(&chain, &handler).run(call).await })
+        let (chain, handler, kind) = (self.chain.clone(), self.handler.clone(), self.kind);
+        Box::pin(async move {
+            let reply = Next::new(&chain, &handler).run(incoming).await;
+            check(reply, kind, &call)
+        })
     }
+}
+
+/// Makes an error of a reply that a method of this kind cannot have. Handlers make no such reply,
+/// so it is an interceptor's.
+fn check(reply: Reply, kind: MethodKind, call: &CallCore) -> Reply {
+    let cause = match (kind.has_one_reply(), reply.message()) {
+        _ if !reply.status().is_ok() => return reply,
+        (true, Some(_)) | (false, None) => return reply,
+        (true, None) => "it answered OK without a message, and the method has one",
+        (false, Some(_)) => "it answered with a message, and the method's replies are a stream",
+    };
+    let method = call.head().method();
+    let text = "an interceptor made a reply that the method cannot have";
+    tracing::error!(target: "turnstile::call", method, cause, "{text}");
+    Reply::from(Status::internal(format!("{text}: {cause}")))
 }
 
 impl fmt::Debug for Method {
@@ -135,6 +153,41 @@ impl IncomingCall {
         map: impl FnMut(Bytes) -> Result<Bytes, Status> + Send + 'static,
     ) {
         self.replies.first(map);
+    }
+
+    /// Answers the call instead of its handler: OK with this message, for a method with one reply.
+    /// The bytes are those of one message, as the method's codec makes them
+    /// ([`MethodDescriptor::encode_reply`](crate::MethodDescriptor::encode_reply)). They go through
+    /// what [`map_replies`](Self::map_replies) was given so far, as the handler's would. For a
+    /// method whose replies are a stream see [`Reply`].
+    ///
+    /// # Errors
+    /// Those of the maps.
+    ///
+    /// ```
+    /// use turnstile::service::{IncomingCall, Interceptor, Next, Reply};
+    /// use turnstile::{MethodDescriptor, Status};
+    ///
+    /// const MOTTO: MethodDescriptor<(), String> = MethodDescriptor::unary("/demo.Mottos/OfTheDay");
+    ///
+    /// /// Spares the handler what does not change.
+    /// struct Cache(String);
+    ///
+    /// impl Interceptor for Cache {
+    ///     async fn intercept(&self, call: IncomingCall, next: Next<'_>) -> Result<Reply, Status> {
+    ///         if call.method() != MOTTO.path() {
+    ///             return Ok(next.run(call).await);
+    ///         }
+    ///         let mut reply = call.answer(MOTTO.encode_reply(&self.0)?)?;
+    ///         reply.metadata_mut().insert("x-cache", "hit")?;
+    ///         Ok(reply)
+    ///     }
+    /// }
+    /// # let mut builder = turnstile::Server::builder();
+    /// # builder.intercept(Cache("Less is more".to_owned()));
+    /// ```
+    pub fn answer(mut self, message: impl Into<Bytes>) -> Result<Reply, Status> {
+        Ok(Reply::new(self.replies.apply(message.into())?))
     }
 
     /// For a method with one request message.

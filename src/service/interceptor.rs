@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 /// Something that sees every call before its handler does, and its end after.
 ///
-/// It may answer the call itself (with an error), leave something for the handler in the call's
-/// [`extensions`](crate::Context::extensions_mut), change the messages
-/// ([`IncomingCall::map_requests`]), wait, or look at how the call ended.
+/// It may answer the call itself (with an error, or with [`IncomingCall::answer`]), leave something
+/// for the handler in the call's [`extensions`](crate::Context::extensions_mut) or
+/// [`metadata`](crate::Context::metadata_mut), change the messages
+/// ([`IncomingCall::map_requests`]), wait, look at how the call ended, or change that: [`Reply`]
+/// says what it can be.
 ///
 /// A function from `&mut IncomingCall` to `Result<(), Status>` is an interceptor too, for those
 /// that only look at the beginning:

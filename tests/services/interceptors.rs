@@ -1,8 +1,8 @@
 //! Interceptors, and the fallback handler.
 
 use super::common::{
-    BIDI, BLOCKING, BLOCKING_BIDI, INTERNAL, INVALID_ARGUMENT, NOT_FOUND, Plain, UNARY,
-    UNAUTHENTICATED, UNIMPLEMENTED, call, demo, next, ok, request, serve_with, texts,
+    BIDI, BLOCKING, BLOCKING_BIDI, CLIENT, INTERNAL, INVALID_ARGUMENT, NOT_FOUND, Plain, SERVER,
+    UNARY, UNAUTHENTICATED, UNIMPLEMENTED, call, demo, next, ok, request, serve_with, texts,
 };
 use super::log;
 use crate::raw::client::Client;
@@ -30,12 +30,9 @@ impl Interceptor for Named {
         call.map_requests(append);
         call.map_replies(append);
         let mut reply = next.run(call).await;
-        let metadata = reply.status().metadata().cloned().unwrap_or_default();
-        let before = metadata.get("x-way").map(str::to_owned).unwrap_or_default();
-        let mut metadata = metadata;
-        metadata.insert("x-way", &format!("{before}{name}")).expect("letters");
-        let status = reply.status().clone().with_metadata(metadata);
-        *reply.status_mut() = status;
+        let before = reply.trailers().and_then(|it| it.get("x-way")).unwrap_or_default();
+        let way = format!("{before}{name}");
+        reply.trailers_mut().insert("x-way", &way)?;
         Ok(reply)
     }
 }
@@ -236,6 +233,179 @@ fn an_error_of_an_interceptor_goes_without_the_handlers_message() {
             assert!(answer.body.is_empty(), "{answer:?}");
         }
     });
+}
+
+/// A service whose handlers are not to be called.
+fn untouchable() -> Service {
+    demo()
+        .unary(UNARY, |_, _| async { panic!("it is not called") })
+        .blocking_unary(BLOCKING, |(), _| panic!("it is not called"))
+        .client_streaming(CLIENT, |_, _| async { panic!("it is not called") })
+        .server_streaming(SERVER, |_, _, _| async { panic!("it is not called") })
+        .blocking_bidi_streaming(BLOCKING_BIDI, |(), _, _| panic!("it is not called"))
+        .build()
+}
+
+/// Answers every call itself.
+struct Cache;
+
+impl Interceptor for Cache {
+    async fn intercept(&self, mut call: IncomingCall, _: Next<'_>) -> Result<Reply, Status> {
+        call.map_replies(|message| Ok([&message[..], b"!"].concat().into()));
+        let mut reply = call.answer("cached")?;
+        assert!(reply.metadata().is_empty() && reply.trailers().is_none());
+        reply.metadata_mut().insert("x-cache", "hit")?;
+        reply.trailers_mut().insert("x-age", "7")?;
+        assert_eq!(reply.trailers().and_then(|it| it.get("x-age")), Some("7"));
+        Ok(reply)
+    }
+}
+
+#[test]
+fn an_interceptors_own_answer_has_metadata_and_goes_through_the_maps_of_outer_ones() {
+    let mut builder = Server::builder();
+    builder.add_service(untouchable().intercept(Named("b")).intercept(Cache));
+    builder.intercept(Named("a"));
+    serve_with(1, &mut builder, |_, address| {
+        for method in [UNARY, BLOCKING, CLIENT] {
+            let answer = call(address, method, &["x"]);
+            assert_eq!(ok(&answer), ["cached!ba"], "{method:?}");
+            assert_eq!(value(&answer.head, "x-cache"), Some("hit"), "{answer:?}");
+            assert_eq!(value(&answer.trailers, "x-age"), Some("7"), "{answer:?}");
+            assert_eq!(value(&answer.trailers, "x-way"), Some("ba"), "{answer:?}");
+        }
+    });
+}
+
+fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// Adds to the metadata of every reply, and counts the bytes of its message.
+struct Stamp;
+
+impl Interceptor for Stamp {
+    async fn intercept(&self, call: IncomingCall, next: Next<'_>) -> Result<Reply, Status> {
+        let mut reply = next.run(call).await;
+        let length = reply.message().map(|message| message.len().to_string());
+        reply.metadata_mut().insert("x-stamp", length.as_deref().unwrap_or("none"))?;
+        reply.metadata_mut().remove("x-secret");
+        reply.trailers_mut().insert("x-seal", "1")?;
+        Ok(reply)
+    }
+}
+
+#[test]
+fn an_interceptor_changes_the_metadata_of_a_reply_that_it_passes_on() {
+    fn reply(request: &str) -> Result<Response<Bytes>, Status> {
+        let mut metadata = turnstile::Metadata::new();
+        metadata.insert("x-last", "2")?;
+        if request == "fail" {
+            return Err(Status::not_found("no").with_metadata(metadata));
+        }
+        let mut response = Response::new(Bytes::copy_from_slice(request.as_bytes()));
+        response.metadata_mut().insert("x-first", "1")?;
+        response.metadata_mut().insert("x-secret", "3")?;
+        *response.trailers_mut() = metadata;
+        Ok(response)
+    }
+    let service = demo()
+        .unary(UNARY, |_, request| async move { reply(&super::common::text(&request)) })
+        .blocking_unary(BLOCKING, |(), request| reply(&super::common::text(&request)))
+        .blocking_bidi_streaming(BLOCKING_BIDI, |(), requests, replies| {
+            requests.try_for_each(|request| replies.write(request?))
+        })
+        .build();
+    serve_with(1, Server::builder().add_service(service).intercept(Stamp), |_, address| {
+        for method in [UNARY, BLOCKING] {
+            let answer = call(address, method, &["four"]);
+            assert_eq!(ok(&answer), ["four"]);
+            let head = ["x-first", "x-stamp", "x-secret"].map(|name| value(&answer.head, name));
+            assert_eq!(head, [Some("1"), Some("4"), None], "{answer:?}");
+            let trailers = ["x-last", "x-seal"].map(|name| value(&answer.trailers, name));
+            assert_eq!(trailers, [Some("2"), Some("1")], "{answer:?}");
+            // An error has no message, and may have both.
+            let answer = call(address, method, &["fail"]);
+            assert_eq!(answer.code(), NOT_FOUND, "{answer:?}");
+            assert_eq!(value(&answer.head, "x-stamp"), Some("none"), "{answer:?}");
+            assert_eq!(value(&answer.trailers, "x-seal"), Some("1"), "{answer:?}");
+        }
+        // Initial metadata has gone with the first message, if there was one.
+        for (messages, stamp) in [(&["x"][..], None), (&[], Some("none"))] {
+            let answer = call(address, BLOCKING_BIDI, messages);
+            assert_eq!(ok(&answer), messages);
+            assert_eq!(value(&answer.head, "x-stamp"), stamp, "{answer:?}");
+            assert_eq!(value(&answer.trailers, "x-seal"), Some("1"), "{answer:?}");
+        }
+    });
+}
+
+/// Makes a reply of what `x-how` says.
+struct Careless;
+
+impl Interceptor for Careless {
+    async fn intercept(&self, call: IncomingCall, next: Next<'_>) -> Result<Reply, Status> {
+        let how = call.metadata().get("x-how").map(str::to_owned);
+        match how.as_deref() {
+            Some("ok") => Ok(Reply::from(Status::ok())),
+            Some("message") => Ok(Reply::new("made up")),
+            Some("forgiven") => {
+                let mut reply = next.run(call).await;
+                *reply.status_mut() = Status::ok();
+                Ok(reply)
+            }
+            Some("error") => {
+                let mut reply = Reply::new("made up");
+                *reply.status_mut() = Status::not_found("no");
+                Ok(reply)
+            }
+            _ => Err(Status::internal("the test has a fault")),
+        }
+    }
+}
+
+#[test]
+fn a_reply_that_the_method_cannot_have_ends_with_internal_and_says_why() {
+    log::keep();
+    const REFUSED: &str = "an interceptor made a reply that the method cannot have";
+    let service = demo()
+        .unary(UNARY, |_, _| async { Err::<Response<Bytes>, _>(Status::aborted("no")) })
+        .blocking_unary(BLOCKING, |(), _| Err::<Response<Bytes>, _>(Status::aborted("no")))
+        .client_streaming(CLIENT, |_, _| async { Err::<Response<Bytes>, _>(Status::aborted("no")) })
+        .server_streaming(SERVER, |_, _, _| async { Err(Status::aborted("no")) })
+        .blocking_bidi_streaming(BLOCKING_BIDI, |(), _, _| Err(Status::aborted("no")))
+        .build();
+    let mut builder = Server::builder();
+    builder.add_service(service.intercept(Careless));
+    serve_with(1, &mut builder, |_, address| {
+        let mut client = Client::connect(address);
+        let mut answer = |method, how| client.call(&request(method, &["x"]).with("x-how", how));
+        for method in [UNARY, BLOCKING, CLIENT] {
+            for how in ["ok", "forgiven"] {
+                let answer = answer(method, how);
+                assert_eq!(answer.code(), INTERNAL, "{method:?} {how}: {answer:?}");
+                assert!(answer.message().contains("OK without a message"), "{answer:?}");
+                assert!(answer.is_trailers_only(), "{answer:?}");
+            }
+            assert_eq!(ok(&answer(method, "message")), ["made up"]);
+        }
+        for method in [SERVER, BLOCKING_BIDI] {
+            let refused = answer(method, "message");
+            assert_eq!(refused.code(), INTERNAL, "{method:?}: {refused:?}");
+            assert!(refused.message().contains("replies are a stream"), "{refused:?}");
+            assert!(refused.is_trailers_only(), "{refused:?}");
+            for how in ["ok", "forgiven"] {
+                assert_eq!(ok(&answer(method, how)), [""; 0], "{method:?} {how}");
+            }
+        }
+        for method in [UNARY, BLOCKING, CLIENT, SERVER, BLOCKING_BIDI] {
+            let error = answer(method, "error");
+            assert_eq!((error.code(), error.body.len()), (NOT_FOUND, 0), "{error:?}");
+        }
+    });
+    let unary = &[REFUSED, UNARY.path(), "without a message"];
+    assert_eq!(log::count(unary), 2);
+    assert_eq!(log::count(&[REFUSED]), 8);
 }
 
 #[test]

@@ -13,7 +13,38 @@ use slab::Slab;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// What a handler ends a call with.
+/// What a call ends with: the only message of a method that has one, its metadata, and the status
+/// with its own. [`Interceptor`](crate::service::Interceptor)s see it after the handler, and may
+/// change it or make another.
+///
+/// # Which replies a method can have
+///
+/// - A method with one reply message has it if the status is OK; an error goes without. OK without
+///   a message, as `Reply::from(Status::ok())` is, or an error that an interceptor made OK, would
+///   break the protocol: the call ends with INTERNAL, and it is logged.
+/// - Of a method whose replies are a stream this is the end alone. The messages have been written,
+///   and initial metadata has gone with the first of them: what is put in later is sent only if
+///   there was no message. An OK with a message in it ends with INTERNAL, and is logged:
+///   messages of a stream are its handler's to write. So are those of a fallback.
+///
+/// ```
+/// use turnstile::Status;
+/// use turnstile::service::{IncomingCall, Interceptor, Next, Reply};
+///
+/// /// Says who answered.
+/// struct Signed;
+///
+/// impl Interceptor for Signed {
+///     async fn intercept(&self, call: IncomingCall, next: Next<'_>) -> Result<Reply, Status> {
+///         let mut reply = next.run(call).await;
+///         reply.metadata_mut().insert("x-served-by", "host-7")?;
+///         reply.trailers_mut().insert("x-cost", "3")?;
+///         Ok(reply)
+///     }
+/// }
+/// # let mut builder = turnstile::Server::builder();
+/// # builder.intercept(Signed);
+/// ```
 #[derive(Debug)]
 pub struct Reply {
     /// Initial metadata, unless it has been sent.
@@ -27,17 +58,83 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// OK with this message, for an interceptor that answers instead of the handler, or corrects
+    /// it. The message is sent as it is, through nobody's
+    /// [`map_replies`](crate::service::IncomingCall::map_replies): an interceptor that still has
+    /// the call uses its [`answer`](crate::service::IncomingCall::answer).
+    ///
+    /// The bytes are those of one message, as the method's codec makes them
+    /// ([`MethodDescriptor::encode_reply`](crate::MethodDescriptor::encode_reply)), before
+    /// compression. An error is `Reply::from(status)`, or `Err(status)`.
+    ///
+    /// ```
+    /// use turnstile::service::{IncomingCall, Interceptor, Next, Reply};
+    /// use turnstile::{Code, MethodDescriptor, Status};
+    ///
+    /// const GREET: MethodDescriptor<String, String> = MethodDescriptor::unary("/demo.Greeter/Greet");
+    ///
+    /// /// Greets strangers too.
+    /// struct Polite;
+    ///
+    /// impl Interceptor for Polite {
+    ///     async fn intercept(&self, call: IncomingCall, next: Next<'_>) -> Result<Reply, Status> {
+    ///         let is_greeting = call.method() == GREET.path();
+    ///         let reply = next.run(call).await;
+    ///         if !is_greeting || reply.status().code() != Code::NotFound {
+    ///             return Ok(reply);
+    ///         }
+    ///         Ok(Reply::new(GREET.encode_reply(&"Hello stranger".to_owned())?))
+    ///     }
+    /// }
+    /// # let mut builder = turnstile::Server::builder();
+    /// # builder.intercept(Polite);
+    /// ```
+    pub fn new(message: impl Into<Bytes>) -> Self {
+        Self { message: Some(message.into()), ..Self::from(Status::ok()) }
+    }
+
+    /// The only message of a method with one, as bytes after all
+    /// [maps](crate::service::IncomingCall::map_replies) and before compression. `None` for an
+    /// error, and for a method whose replies are a stream.
+    pub fn message(&self) -> Option<&Bytes> {
+        self.message.as_ref()
+    }
+
+    /// Initial metadata. It is not sent if some has been already, with the first message of a
+    /// stream or by [`send_initial_metadata`](crate::Context::send_initial_metadata).
+    pub fn metadata(&self) -> &Metadata {
+        &self.initial_metadata
+    }
+
+    /// The same, to change or to add to.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.initial_metadata
+    }
+
+    /// Trailing metadata, if there is any: that of the [status](Self::status). What
+    /// [`set_trailers`](crate::Context::set_trailers) was given comes on top when it is sent.
+    pub fn trailers(&self) -> Option<&Metadata> {
+        self.status.metadata()
+    }
+
+    /// The same, to change or to add to.
+    pub fn trailers_mut(&mut self) -> &mut Metadata {
+        self.status.metadata_mut()
+    }
+
     /// The status that the call ends with.
     pub fn status(&self) -> &Status {
         &self.status
     }
 
-    /// The same, to change: to add trailing metadata, for instance.
+    /// The same, to change. Another status has trailing metadata of its own; an error goes without
+    /// the message, if there is one.
     pub fn status_mut(&mut self) -> &mut Status {
         &mut self.status
     }
 }
 
+/// A reply without a message.
 impl From<Status> for Reply {
     fn from(status: Status) -> Self {
         Self { initial_metadata: Metadata::new(), message: None, is_uncompressed: false, status }
