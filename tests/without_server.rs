@@ -204,7 +204,8 @@ fn a_detached_context_has_nothing_and_takes_what_is_sent_once() {
     context.extensions_mut().insert(User("Ali"));
     assert!(clone.metadata().is_empty() && clone.extensions().get::<User>().is_none());
 
-    assert_eq!(context.compression(), None);
+    assert_eq!((context.compression(), context.request_encoding()), (None, None));
+    assert!(!context.was_compressed());
     assert!(context.set_compression(None).is_ok());
     context.set_trailers(entry("x-b", "2"));
     assert!(context.send_initial_metadata(entry("x-c", "3")).is_ok());

@@ -165,6 +165,36 @@ impl Context {
         self.origin.send_initial_metadata(metadata)
     }
 
+    /// What those request messages are compressed with that are: the client's `grpc-encoding`.
+    /// `None` if it has none, or identity.
+    pub fn request_encoding(&self) -> Option<Encoding> {
+        self.origin.request_encoding()
+    }
+
+    /// Whether the request message that was received last was compressed: the only one, or the one
+    /// that came out of the last read. An interceptor may ask in
+    /// [`map_requests`](crate::service::IncomingCall::map_requests), with a clone of the context.
+    /// Few need to know; messages are the same either way.
+    ///
+    /// ```
+    /// use turnstile::{Status, Streaming};
+    ///
+    /// /// How many messages come, and how many of them compressed.
+    /// async fn count(mut messages: Streaming<String>) -> Result<(u32, u32), Status> {
+    ///     let (mut all, mut compressed) = (0, 0);
+    ///     while messages.read().await?.is_some() {
+    ///         all += 1;
+    ///         compressed += u32::from(messages.was_compressed());
+    ///     }
+    ///     Ok((all, compressed))
+    /// }
+    /// # let messages = Streaming::new(["a".to_owned()]);
+    /// # assert_eq!(turnstile::block_on(count(messages)).unwrap(), (1, 0));
+    /// ```
+    pub fn was_compressed(&self) -> bool {
+        self.origin.was_compressed()
+    }
+
     /// What replies are compressed with: at first what was configured for the method, its service
     /// or its server ([`Builder::compress_replies`](crate::Builder::compress_replies)), if the
     /// client can read it.

@@ -133,6 +133,20 @@ impl Origin {
         }
     }
 
+    pub(super) fn request_encoding(&self) -> Option<Encoding> {
+        match self {
+            Self::Call(call) => call.head().encoding,
+            Self::Detached(_) => None,
+        }
+    }
+
+    pub(super) fn was_compressed(&self) -> bool {
+        match self {
+            Self::Call(call) => call.was_compressed(),
+            Self::Detached(_) => false,
+        }
+    }
+
     pub(super) fn compression(&self) -> Option<Encoding> {
         match self {
             Self::Call(call) => call.compression(),

@@ -141,6 +141,11 @@ impl<T> Request<T> {
         self.context.cancelled()
     }
 
+    /// See [`Context::was_compressed`].
+    pub fn was_compressed(&self) -> bool {
+        self.context.was_compressed()
+    }
+
     /// See [`Context::extensions`].
     pub fn extensions(&self) -> &Extensions {
         self.context.extensions()

@@ -186,6 +186,52 @@ fn a_call_chooses_for_itself_and_so_does_a_message() {
     });
 }
 
+#[test]
+fn handlers_and_interceptors_see_which_requests_were_compressed() {
+    fn seen(context: &turnstile::Context) -> String {
+        let encoding = context.request_encoding().map_or("none", Encoding::name);
+        format!("{encoding} {}", context.was_compressed())
+    }
+    fn note(call: &mut IncomingCall) -> Result<(), Status> {
+        let context = turnstile::Context::clone(call);
+        call.map_requests(move |_| Ok(seen(&context).into()));
+        Ok(())
+    }
+    let service = demo()
+        .unary(UNARY, |_, request| async move {
+            assert_eq!(request.was_compressed(), request.context().was_compressed());
+            Ok(Response::new(format!("{} {}", text(&request), request.was_compressed()).into()))
+        })
+        .blocking_unary(BLOCKING, |(), request| {
+            Ok(Response::new(format!("{} {}", text(&request), request.was_compressed()).into()))
+        })
+        .blocking_bidi_streaming(BIDI, |(), requests, replies| {
+            while let Some(request) = requests.read()? {
+                let text = format!("{} {}", text(&request), requests.was_compressed());
+                replies.write(text.into())?;
+            }
+            Ok(())
+        })
+        .build();
+    serve_with(2, gzip_server().add_service(service).intercept(note), |_, address| {
+        let mut client = Client::connect(address);
+        let plain = || prefixed(0, 1, b"x");
+        for method in [UNARY, BLOCKING] {
+            let answer = client.call(&compressed(method, GZIP));
+            assert_eq!(texts(&answer.body), ["gzip true true"], "{method:?}");
+            // The encoding is the call's, and each message has it or not.
+            let answer = client.call(&compressed(method, GZIP).body(plain()));
+            assert_eq!(texts(&answer.body), ["gzip false false"], "{method:?}");
+            let answer = client.call(&Request::of(method.path()).body(plain()));
+            assert_eq!(texts(&answer.body), ["none false false"], "{method:?}");
+        }
+        let body = [plain(), prefixed(1, GZIP.len(), GZIP), plain()].concat();
+        let answer = client.call(&compressed(BIDI, GZIP).body(body));
+        let expected = ["gzip false false", "gzip true true", "gzip false false"];
+        assert_eq!(texts(&answer.body), expected);
+    });
+}
+
 /// The compressed flags of the messages in a body.
 fn flags(mut body: &[u8]) -> Vec<u8> {
     let mut flags = Vec::new();

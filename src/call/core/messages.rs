@@ -36,6 +36,8 @@ pub(super) struct Messages {
     rules: MessageRules,
     /// What its compressed requests are compressed with.
     requests: Option<Encoding>,
+    /// Whether the last one was.
+    was_compressed: bool,
     /// The same for replies, which are for the server to choose until initial metadata is sent.
     pub(super) replies: Option<Encoding>,
 }
@@ -61,7 +63,7 @@ impl Messages {
     pub(super) fn new(rules: MessageRules, head: &Head) -> Self {
         // The header is looked at only if there is something to choose.
         let replies = rules.compression.filter(|encoding| head.accepts(*encoding));
-        Self { rules, requests: head.encoding, replies }
+        Self { rules, requests: head.encoding, was_compressed: false, replies }
     }
 
     /// Makes the transport's message of the application's.
@@ -94,8 +96,9 @@ impl Messages {
     /// # Errors
     /// RESOURCE_EXHAUSTED if it is over the limit, and INTERNAL if it cannot be decompressed, or has
     /// no reason to be compressed.
-    pub(super) fn open(&self, message: Message) -> Result<(Bytes, MessageSize), Status> {
+    pub(super) fn open(&mut self, message: Message) -> Result<(Bytes, MessageSize), Status> {
         let Message { compressed: is_compressed, data } = message;
+        self.was_compressed = is_compressed;
         let compressed = data.len();
         let data = match self.requests {
             _ if !is_compressed => data,
@@ -138,6 +141,11 @@ impl CallCore {
             self.may_compress.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Whether the request message that was received last was compressed.
+    pub(crate) fn was_compressed(&self) -> bool {
+        self.head.encoding.is_some() && self.state.lock().messages.was_compressed
     }
 
     /// Compresses a message, if the call has an encoding and it gets smaller. To be called without
