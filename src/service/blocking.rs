@@ -15,7 +15,26 @@ use std::sync::mpsc::Receiver;
 
 /// The messages that a client sends, one after the other.
 ///
-/// It is an iterator, and derefs to the call's [`Context`].
+/// It is an iterator, and derefs to the call's [`Context`]. The client may send as much as its
+/// window allows before the handler reads; after that it waits.
+///
+/// ```
+/// use turnstile::blocking::Reader;
+/// use turnstile::{Response, Status};
+///
+/// fn longest(words: &mut Reader<String>) -> Result<Response<String>, Status> {
+///     let mut longest = String::new();
+///     for word in words {
+///         let word = word?;
+///         if word.len() > longest.len() {
+///             longest = word;
+///         }
+///     }
+///     Ok(Response::new(longest))
+/// }
+/// # let mut words = Reader::new(["a", "bcd", "ef"].map(str::to_owned));
+/// # assert_eq!(longest(&mut words).unwrap().get_ref(), "bcd");
+/// ```
 pub struct Reader<T>(streaming::Streaming<T>);
 
 impl<T> Reader<T> {
@@ -46,7 +65,7 @@ impl<T> Reader<T> {
 
     /// The same with errors, of which the first is the end, and with a context: see
     /// [`Streaming::from_parts`](crate::Streaming::from_parts). The iterator may block, as a
-    /// [`Receiver`](std::sync::mpsc::Receiver) does.
+    /// [`Receiver`] does.
     ///
     /// ```
     /// use turnstile::{Context, Status, blocking::Reader};
@@ -71,6 +90,16 @@ impl<T> Reader<T> {
     ///
     /// # Errors
     /// What is wrong with the message, or why the call is over: CANCELLED if the client went away.
+    ///
+    /// ```
+    /// # use turnstile::{Status, blocking::Reader};
+    /// /// The first message says what the others are.
+    /// fn begin(messages: &mut Reader<String>) -> Result<String, Status> {
+    ///     let first = messages.read()?;
+    ///     first.ok_or_else(|| Status::invalid_argument("the first message is missing"))
+    /// }
+    /// # assert_eq!(begin(&mut Reader::new(["a".to_owned()])).unwrap(), "a");
+    /// ```
     pub fn read(&mut self) -> Result<Option<T>, Status> {
         block_on(self.0.read())
     }
@@ -98,7 +127,23 @@ impl<T> fmt::Debug for Reader<T> {
     }
 }
 
-/// Where a handler writes the messages of its reply.
+/// Where a handler writes the messages of its reply. Each write may block: see
+/// [`write`](Self::write).
+///
+/// ```
+/// use turnstile::blocking::Writer;
+/// use turnstile::{Request, Status};
+///
+/// fn spell(word: Request<String>, letters: &mut Writer<String>) -> Result<(), Status> {
+///     for letter in word.chars() {
+///         letters.write(letter.to_string())?;
+///     }
+///     Ok(())
+/// }
+/// # let (mut writer, replies) = Writer::channel();
+/// # spell(Request::new("abc".to_owned()), &mut writer).unwrap();
+/// # assert_eq!(replies.try_iter().collect::<String>(), "abc");
+/// ```
 pub struct Writer<T>(streaming::Writer<T>);
 
 impl<T> Writer<T> {
@@ -133,15 +178,37 @@ impl<T> Writer<T> {
     ///
     /// # Errors
     /// What the codec says, or why the call is over: CANCELLED if the client went away.
+    ///
+    /// ```
+    /// # use turnstile::{Status, blocking::{Reader, Writer}};
+    /// /// Sends back what comes.
+    /// fn echo(messages: &mut Reader<String>, replies: &mut Writer<String>) -> Result<(), Status> {
+    ///     messages.try_for_each(|message| replies.write(message?))
+    /// }
+    /// # let (mut writer, replies) = Writer::channel();
+    /// # echo(&mut Reader::new(["a".to_owned()]), &mut writer).unwrap();
+    /// # assert_eq!(replies.try_iter().count(), 1);
+    /// ```
     pub fn write(&mut self, message: T) -> Result<(), Status> {
         block_on(self.0.write(message))
     }
 
     /// The same without compression, on a call that has it: see
-    /// [`Writer::write_uncompressed`](crate::Writer::write_uncompressed).
+    /// [`Writer::write_uncompressed`](crate::Writer::write_uncompressed). Blocks as `write` does.
     ///
     /// # Errors
     /// Those of [`write`](Self::write).
+    ///
+    /// ```
+    /// # use turnstile::{Bytes, Status, blocking::Writer};
+    /// fn send_album(album: &mut Writer<Bytes>, index: Bytes, jpeg: Bytes) -> Result<(), Status> {
+    ///     album.write(index)?;
+    ///     album.write_uncompressed(jpeg)
+    /// }
+    /// # let (mut writer, replies) = Writer::channel();
+    /// # send_album(&mut writer, Bytes::new(), Bytes::new()).unwrap();
+    /// # assert_eq!(replies.try_iter().count(), 2);
+    /// ```
     pub fn write_uncompressed(&mut self, message: T) -> Result<(), Status> {
         block_on(self.0.write_uncompressed(message))
     }
@@ -150,6 +217,17 @@ impl<T> Writer<T> {
     ///
     /// # Errors
     /// The stream's, or those of [`write`](Self::write).
+    ///
+    /// ```
+    /// # use turnstile::{Status, Streaming, blocking::Writer};
+    /// /// Sends what an asynchronous library makes.
+    /// fn send_all(rows: Streaming<String>, replies: &mut Writer<String>) -> Result<(), Status> {
+    ///     replies.forward(rows)
+    /// }
+    /// # let (mut writer, replies) = Writer::channel();
+    /// # send_all(Streaming::new(["a".to_owned()]), &mut writer).unwrap();
+    /// # assert_eq!(replies.try_iter().count(), 1);
+    /// ```
     pub fn forward(
         &mut self,
         messages: impl Stream<Item = Result<T, Status>> + Send,

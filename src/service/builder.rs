@@ -16,7 +16,13 @@ use std::sync::Arc;
 /// and so can you, for methods with a codec of their own or without a .proto file.
 ///
 /// The functions get what the service was made with: an `Arc` of it where they are async, a
-/// reference where they block.
+/// reference where they block. The future of an async one is polled by the threads in
+/// [`Server::run`](crate::Server::run), and must not block them: it waits by `await`. A blocking
+/// one has its thread to itself for as long as it takes.
+///
+/// What a function returns as an error is the call's status. A panic ends the call with INTERNAL,
+/// and nothing else. Nothing here fails or blocks: two methods with one path are an error of the
+/// [server's build](crate::Builder::build).
 ///
 /// ```
 /// use turnstile::codec::Raw;
@@ -40,16 +46,46 @@ pub struct Builder<S> {
 
 impl<S: Send + Sync + 'static> Builder<S> {
     /// A service without methods. `name` is its full name: `package.Service`.
+    ///
+    /// ```
+    /// use turnstile::service::Builder;
+    ///
+    /// let service = Builder::new("demo.Empty", ()).build();
+    /// assert_eq!((service.name(), service.paths().count()), ("demo.Empty", 0));
+    /// ```
     pub fn new(name: &'static str, state: S) -> Self {
         Self::shared(name, Arc::new(state))
     }
 
     /// The same with what others hold on to as well.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::AtomicU64;
+    /// use turnstile::service::Builder;
+    ///
+    /// let served = Arc::new(AtomicU64::new(0));
+    /// let builder = Builder::shared("demo.Counting", served.clone());
+    /// # drop(builder);
+    /// ```
     pub fn shared(name: &'static str, state: Arc<S>) -> Self {
         Self { name, state, methods: Vec::new() }
     }
 
     /// Adds a method with one request and one reply.
+    ///
+    /// ```
+    /// # use turnstile::{MethodDescriptor, Response, service};
+    /// const DOUBLE: MethodDescriptor<u64, u64> =
+    ///     MethodDescriptor::unary("/demo.Numbers/Double");
+    ///
+    /// let numbers = service::Builder::new("demo.Numbers", ())
+    ///     .unary(DOUBLE, |_, number| async move {
+    ///         Ok(Response::new(*number * 2))
+    ///     })
+    ///     .build();
+    /// # assert_eq!(numbers.paths().collect::<Vec<_>>(), [DOUBLE.path()]);
+    /// ```
     pub fn unary<Req, Res, C, F, Fut>(
         self,
         method: MethodDescriptor<Req, Res, C>,
@@ -74,6 +110,23 @@ impl<S: Send + Sync + 'static> Builder<S> {
     }
 
     /// Adds a method with any number of requests and one reply.
+    ///
+    /// ```
+    /// # use turnstile::{MethodDescriptor, Response, service};
+    /// const SUM: MethodDescriptor<u64, u64> =
+    ///     MethodDescriptor::client_streaming("/demo.Numbers/Sum");
+    ///
+    /// let numbers = service::Builder::new("demo.Numbers", ())
+    ///     .client_streaming(SUM, |_, mut numbers| async move {
+    ///         let mut sum = 0;
+    ///         while let Some(number) = numbers.read().await? {
+    ///             sum += number;
+    ///         }
+    ///         Ok(Response::new(sum))
+    ///     })
+    ///     .build();
+    /// # assert_eq!(numbers.paths().collect::<Vec<_>>(), [SUM.path()]);
+    /// ```
     pub fn client_streaming<Req, Res, C, F, Fut>(
         self,
         method: MethodDescriptor<Req, Res, C>,
@@ -95,6 +148,22 @@ impl<S: Send + Sync + 'static> Builder<S> {
     }
 
     /// Adds a method with one request and any number of replies.
+    ///
+    /// ```
+    /// # use turnstile::{MethodDescriptor, service};
+    /// const COUNT: MethodDescriptor<u64, u64> =
+    ///     MethodDescriptor::server_streaming("/demo.Numbers/Count");
+    ///
+    /// let numbers = service::Builder::new("demo.Numbers", ())
+    ///     .server_streaming(COUNT, |_, last, mut numbers| async move {
+    ///         for number in 1..=*last {
+    ///             numbers.write(number).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .build();
+    /// # assert_eq!(numbers.paths().collect::<Vec<_>>(), [COUNT.path()]);
+    /// ```
     pub fn server_streaming<Req, Res, C, F, Fut>(
         self,
         method: MethodDescriptor<Req, Res, C>,
@@ -120,6 +189,24 @@ impl<S: Send + Sync + 'static> Builder<S> {
     }
 
     /// Adds a method with any number of requests and of replies.
+    ///
+    /// ```
+    /// # use turnstile::{MethodDescriptor, service};
+    /// const TOTALS: MethodDescriptor<u64, u64> =
+    ///     MethodDescriptor::bidi_streaming("/demo.Numbers/Totals");
+    ///
+    /// let numbers = service::Builder::new("demo.Numbers", ())
+    ///     .bidi_streaming(TOTALS, |_, mut numbers, mut totals| async move {
+    ///         let mut total = 0;
+    ///         while let Some(number) = numbers.read().await? {
+    ///             total += number;
+    ///             totals.write(total).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .build();
+    /// # assert_eq!(numbers.paths().collect::<Vec<_>>(), [TOTALS.path()]);
+    /// ```
     pub fn bidi_streaming<Req, Res, C, F, Fut>(
         self,
         method: MethodDescriptor<Req, Res, C>,
@@ -142,6 +229,17 @@ impl<S: Send + Sync + 'static> Builder<S> {
     }
 
     /// Adds a method with one request and one reply, whose handler may block its thread.
+    ///
+    /// ```
+    /// # use turnstile::{MethodDescriptor, Response, service};
+    /// const DOUBLE: MethodDescriptor<u64, u64> =
+    ///     MethodDescriptor::unary("/demo.Numbers/Double");
+    ///
+    /// let numbers = service::Builder::new("demo.Numbers", ())
+    ///     .blocking_unary(DOUBLE, |(), number| Ok(Response::new(*number * 2)))
+    ///     .build();
+    /// # assert_eq!(numbers.paths().collect::<Vec<_>>(), [DOUBLE.path()]);
+    /// ```
     pub fn blocking_unary<Req, Res, C, F>(
         self,
         method: MethodDescriptor<Req, Res, C>,
@@ -160,6 +258,23 @@ impl<S: Send + Sync + 'static> Builder<S> {
     }
 
     /// Adds a method with any number of requests and one reply, whose handler may block its thread.
+    ///
+    /// ```
+    /// # use turnstile::{MethodDescriptor, Response, service};
+    /// const SUM: MethodDescriptor<u64, u64> =
+    ///     MethodDescriptor::client_streaming("/demo.Numbers/Sum");
+    ///
+    /// let numbers = service::Builder::new("demo.Numbers", ())
+    ///     .blocking_client_streaming(SUM, |(), numbers| {
+    ///         let mut sum = 0;
+    ///         for number in numbers {
+    ///             sum += number?;
+    ///         }
+    ///         Ok(Response::new(sum))
+    ///     })
+    ///     .build();
+    /// # assert_eq!(numbers.paths().collect::<Vec<_>>(), [SUM.path()]);
+    /// ```
     pub fn blocking_client_streaming<Req, Res, C, F>(
         self,
         method: MethodDescriptor<Req, Res, C>,
@@ -182,6 +297,19 @@ impl<S: Send + Sync + 'static> Builder<S> {
     }
 
     /// Adds a method with one request and any number of replies, whose handler may block its thread.
+    ///
+    /// ```
+    /// # use turnstile::{MethodDescriptor, service};
+    /// const COUNT: MethodDescriptor<u64, u64> =
+    ///     MethodDescriptor::server_streaming("/demo.Numbers/Count");
+    ///
+    /// let numbers = service::Builder::new("demo.Numbers", ())
+    ///     .blocking_server_streaming(COUNT, |(), last, numbers| {
+    ///         (1..=*last).try_for_each(|number| numbers.write(number))
+    ///     })
+    ///     .build();
+    /// # assert_eq!(numbers.paths().collect::<Vec<_>>(), [COUNT.path()]);
+    /// ```
     pub fn blocking_server_streaming<Req, Res, C, F>(
         self,
         method: MethodDescriptor<Req, Res, C>,
@@ -205,6 +333,24 @@ impl<S: Send + Sync + 'static> Builder<S> {
     }
 
     /// Adds a method with any number of requests and of replies, whose handler may block its thread.
+    ///
+    /// ```
+    /// # use turnstile::{MethodDescriptor, service};
+    /// const TOTALS: MethodDescriptor<u64, u64> =
+    ///     MethodDescriptor::bidi_streaming("/demo.Numbers/Totals");
+    ///
+    /// let numbers = service::Builder::new("demo.Numbers", ())
+    ///     .blocking_bidi_streaming(TOTALS, |(), numbers, totals| {
+    ///         let mut total = 0;
+    ///         for number in numbers {
+    ///             total += number?;
+    ///             totals.write(total)?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .build();
+    /// # assert_eq!(numbers.paths().collect::<Vec<_>>(), [TOTALS.path()]);
+    /// ```
     pub fn blocking_bidi_streaming<Req, Res, C, F>(
         self,
         method: MethodDescriptor<Req, Res, C>,
@@ -227,7 +373,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         })
     }
 
-    /// The service.
+    /// The service, with the methods that were added.
     pub fn build(self) -> Service {
         Service::new(self.name, self.methods)
     }

@@ -28,6 +28,13 @@ pub struct MethodConfig {
 impl MethodConfig {
     /// The largest message that is received: see
     /// [`Builder::max_receive_message_size`](crate::Builder::max_receive_message_size).
+    ///
+    /// ```
+    /// # fn configure(service: turnstile::Service) -> turnstile::Service {
+    /// service.configure("Upload", |method| method.max_receive_message_size(16 * 1024 * 1024))
+    /// # }
+    /// # let _ = configure;
+    /// ```
     pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.max_receive_size = Some(bytes);
         self
@@ -35,6 +42,13 @@ impl MethodConfig {
 
     /// The largest message that is sent: see
     /// [`Builder::max_send_message_size`](crate::Builder::max_send_message_size).
+    ///
+    /// ```
+    /// # fn configure(service: turnstile::Service) -> turnstile::Service {
+    /// service.configure("Download", |method| method.max_send_message_size(64 * 1024 * 1024))
+    /// # }
+    /// # let _ = configure;
+    /// ```
     pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.max_send_size = Some(bytes);
         self
@@ -42,6 +56,14 @@ impl MethodConfig {
 
     /// What replies are compressed with, or that they are not: see
     /// [`Builder::compress_replies`](crate::Builder::compress_replies).
+    ///
+    /// ```
+    /// # fn configure(service: turnstile::Service) -> turnstile::Service {
+    /// // What is compressed already gains nothing.
+    /// service.configure("Photo", |method| method.compress_replies(None))
+    /// # }
+    /// # let _ = configure;
+    /// ```
     pub fn compress_replies(mut self, encoding: impl Into<Option<Encoding>>) -> Self {
         self.compression = Some(encoding.into());
         self
@@ -71,6 +93,13 @@ impl MethodConfig {
 impl Service {
     /// The largest message that its methods receive: see
     /// [`Builder::max_receive_message_size`](crate::Builder::max_receive_message_size).
+    ///
+    /// ```
+    /// # fn configure(service: turnstile::Service) -> turnstile::Service {
+    /// service.max_receive_message_size(64 * 1024)
+    /// # }
+    /// # let _ = configure;
+    /// ```
     #[must_use]
     pub fn max_receive_message_size(self, bytes: usize) -> Self {
         self.configure_all(|config| config.max_receive_message_size(bytes))
@@ -78,6 +107,13 @@ impl Service {
 
     /// The largest message that its methods send: see
     /// [`Builder::max_send_message_size`](crate::Builder::max_send_message_size).
+    ///
+    /// ```
+    /// # fn configure(service: turnstile::Service) -> turnstile::Service {
+    /// service.max_send_message_size(1024 * 1024)
+    /// # }
+    /// # let _ = configure;
+    /// ```
     #[must_use]
     pub fn max_send_message_size(self, bytes: usize) -> Self {
         self.configure_all(|config| config.max_send_message_size(bytes))
@@ -85,6 +121,13 @@ impl Service {
 
     /// What its methods' replies are compressed with, or that they are not (`None`): see
     /// [`Builder::compress_replies`](crate::Builder::compress_replies).
+    ///
+    /// ```
+    /// # #[cfg(feature = "gzip")]
+    /// fn compress(service: turnstile::Service) -> turnstile::Service {
+    ///     service.compress_replies(turnstile::Encoding::Gzip)
+    /// }
+    /// ```
     #[must_use]
     pub fn compress_replies(self, encoding: impl Into<Option<Encoding>>) -> Self {
         let encoding = encoding.into();

@@ -15,9 +15,25 @@ use std::time::Duration;
 ///
 /// A [`Request`](crate::Request), a [`Streaming`](crate::Streaming) and a
 /// [`blocking::Reader`](crate::blocking::Reader) each have one. Clones are of the same call, and may
-/// outlive the handler; the extensions are copied.
+/// outlive the handler; their metadata and extensions are their own.
 ///
 /// Nothing here blocks, and everything is callable from any thread.
+///
+/// ```
+/// use turnstile::{Context, Metadata, Status};
+///
+/// /// What a handler may do with its call before it answers.
+/// fn look(call: &Context) -> Result<(), Status> {
+///     println!("{} calls {}", call.peer(), call.method());
+///     if call.metadata().get("x-verbose").is_some() {
+///         let mut metadata = Metadata::new();
+///         metadata.insert("x-served-by", "host-7")?;
+///         call.send_initial_metadata(metadata)?;
+///     }
+///     Ok(())
+/// }
+/// # look(&Context::detached()).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Context {
     origin: Origin,
@@ -82,6 +98,16 @@ impl Context {
     }
 
     /// The full name of the method: `/package.Service/Method`.
+    ///
+    /// ```
+    /// use turnstile::Context;
+    ///
+    /// /// A handler of many methods, as a fallback is one.
+    /// fn name(call: &Context) -> &str {
+    ///     call.method().rsplit('/').next().unwrap_or_default()
+    /// }
+    /// # assert_eq!(name(&Context::detached()), "");
+    /// ```
     pub fn method(&self) -> &str {
         self.origin.method()
     }
@@ -92,6 +118,15 @@ impl Context {
     }
 
     /// The metadata that the client sent with the request.
+    ///
+    /// ```
+    /// use turnstile::Context;
+    ///
+    /// fn language(call: &Context) -> &str {
+    ///     call.metadata().get("accept-language").unwrap_or("en")
+    /// }
+    /// # assert_eq!(language(&Context::detached()), "en");
+    /// ```
     pub fn metadata(&self) -> &Metadata {
         self.metadata.as_deref().unwrap_or_else(|| self.origin.metadata())
     }
@@ -116,17 +151,50 @@ impl Context {
     }
 
     /// Who called.
+    ///
+    /// ```
+    /// use turnstile::{Context, PeerAddress};
+    ///
+    /// fn is_local(call: &Context) -> bool {
+    ///     match call.peer() {
+    ///         PeerAddress::Tcp(address) => address.ip().is_loopback(),
+    ///         _ => true,
+    ///     }
+    /// }
+    /// # assert!(is_local(&Context::detached()));
+    /// ```
     pub fn peer(&self) -> &PeerAddress {
         self.origin.peer()
     }
 
     /// When the client gives up, as its `grpc-timeout` said. The call then ends with
     /// DEADLINE_EXCEEDED, whatever its handler does.
+    ///
+    /// ```
+    /// use turnstile::{Context, Deadline};
+    ///
+    /// /// Until when a handler may ask a database: a little less than the client waits.
+    /// fn ask_until(call: &Context) -> Deadline {
+    ///     let margin = std::time::Duration::from_millis(50);
+    ///     let instant = call.deadline().instant().and_then(|it| it.checked_sub(margin));
+    ///     instant.map_or(Deadline::NONE, Deadline::at)
+    /// }
+    /// # assert_eq!(ask_until(&Context::detached()), Deadline::NONE);
+    /// ```
     pub fn deadline(&self) -> Deadline {
         self.origin.deadline()
     }
 
     /// How long until the deadline: zero when it has passed, `None` if there is none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use turnstile::{Context, Deadline};
+    ///
+    /// let call = Context::detached_until(Deadline::after(Duration::from_secs(60)));
+    /// assert!(call.time_left() > Some(Duration::from_secs(50)));
+    /// assert_eq!(Context::detached().time_left(), None);
+    /// ```
     pub fn time_left(&self) -> Option<Duration> {
         self.origin.deadline().remaining()
     }
@@ -136,6 +204,23 @@ impl Context {
     ///
     /// That a client has gone is found by whichever thread does I/O: while all threads are busy in
     /// handlers, nobody notices.
+    ///
+    /// ```
+    /// use turnstile::{Request, Response, Status};
+    ///
+    /// fn search(request: Request<u64>) -> Result<Response<u64>, Status> {
+    ///     for candidate in 2..*request {
+    ///         if request.is_cancelled() {
+    ///             return Err(Status::cancelled("nobody waits for the answer"));
+    ///         }
+    ///         if *request % candidate == 0 {
+    ///             return Ok(Response::new(candidate));
+    ///         }
+    ///     }
+    ///     Err(Status::not_found("it is a prime"))
+    /// }
+    /// # assert_eq!(*search(Request::new(15)).unwrap().get_ref(), 3);
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.origin.is_cancelled()
     }
@@ -143,16 +228,77 @@ impl Context {
     /// Ready when the call is over: cancelled, or answered. The handler's own future is polled once
     /// more when that happens, and then dropped; so this is for what the handler has started
     /// elsewhere, and for what it wants to clean up.
+    ///
+    /// ```
+    /// use turnstile::{Request, Response, Status};
+    ///
+    /// # struct Job;
+    /// # impl Job {
+    /// #     fn start(_: u64) -> Self { Self }
+    /// #     async fn finished(&self) -> u64 { 7 }
+    /// #     fn stop(&self) {}
+    /// # }
+    /// async fn work(request: Request<u64>) -> Result<Response<u64>, Status> {
+    ///     let job = Job::start(*request);
+    ///     # use std::{future::poll_fn, pin::pin, task::Poll};
+    ///     let (mut cancelled, mut finished) = (pin!(request.cancelled()), pin!(job.finished()));
+    ///     // Whichever comes first; the crates for futures have this as `select`.
+    ///     poll_fn(|context| {
+    ///         if let Poll::Ready(result) = finished.as_mut().poll(context) {
+    ///             return Poll::Ready(Ok(Response::new(result)));
+    ///         }
+    ///         cancelled.as_mut().poll(context).map(|()| {
+    ///             job.stop();
+    ///             Err(Status::cancelled("the client has gone"))
+    ///         })
+    ///     })
+    ///     .await
+    /// }
+    /// # assert_eq!(*turnstile::block_on(work(Request::new(1))).unwrap().get_ref(), 7);
+    /// ```
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
         self.origin.end()
     }
 
     /// What interceptors have left for the handler.
+    ///
+    /// ```
+    /// use turnstile::{Request, Response, Status};
+    ///
+    /// /// Who calls; an interceptor has found out.
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// async fn who_am_i(request: Request<()>) -> Result<Response<String>, Status> {
+    ///     let user = request.extensions().get::<User>();
+    ///     let User(name) = user.ok_or_else(|| Status::internal("no interceptor is there to ask"))?;
+    ///     Ok(Response::new(name.clone()))
+    /// }
+    /// # let mut request = Request::new(());
+    /// # request.extensions_mut().insert(User("Ali".to_owned()));
+    /// # assert_eq!(turnstile::block_on(who_am_i(request)).unwrap().get_ref(), "Ali");
+    /// ```
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// The same, to change.
+    /// The same, to change: most often by an interceptor.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    /// use turnstile::service::IncomingCall;
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// fn authenticate(call: &mut IncomingCall) -> Result<(), Status> {
+    ///     let user = call.metadata().get("x-user").map(|name| User(name.to_owned()));
+    ///     let user = user.ok_or_else(|| Status::unauthenticated("send x-user"))?;
+    ///     call.extensions_mut().insert(user);
+    ///     Ok(())
+    /// }
+    /// # turnstile::Server::builder().intercept(authenticate);
+    /// ```
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
     }
@@ -161,12 +307,33 @@ impl Context {
     ///
     /// # Errors
     /// If it has been sent, or the call is over.
+    ///
+    /// ```
+    /// use turnstile::{Metadata, Request, Status, Writer};
+    ///
+    /// async fn watch(_: Request<()>, mut changes: Writer<String>) -> Result<(), Status> {
+    ///     // The client learns at once that it is being served, though the first change may be far.
+    ///     let mut metadata = Metadata::new();
+    ///     metadata.insert("x-revision", "17")?;
+    ///     changes.send_initial_metadata(metadata)?;
+    ///     changes.write("a change".to_owned()).await
+    /// }
+    /// # let (writer, _replies) = Writer::channel();
+    /// # turnstile::block_on(watch(Request::new(()), writer)).unwrap();
+    /// ```
     pub fn send_initial_metadata(&self, metadata: Metadata) -> Result<(), Status> {
         self.origin.send_initial_metadata(metadata)
     }
 
     /// What those request messages are compressed with that are: the client's `grpc-encoding`.
     /// `None` if it has none, or identity.
+    ///
+    /// ```
+    /// fn is_compressed(call: &turnstile::Context) -> bool {
+    ///     call.request_encoding().is_some()
+    /// }
+    /// # assert!(!is_compressed(&turnstile::Context::detached()));
+    /// ```
     pub fn request_encoding(&self) -> Option<Encoding> {
         self.origin.request_encoding()
     }
@@ -198,6 +365,14 @@ impl Context {
     /// What replies are compressed with: at first what was configured for the method, its service
     /// or its server ([`Builder::compress_replies`](crate::Builder::compress_replies)), if the
     /// client can read it.
+    ///
+    /// ```
+    /// /// Whether it is worth while to send what compresses well.
+    /// fn sends_it_all(call: &turnstile::Context) -> bool {
+    ///     call.compression().is_some()
+    /// }
+    /// # assert!(!sends_it_all(&turnstile::Context::detached()));
+    /// ```
     pub fn compression(&self) -> Option<Encoding> {
         self.origin.compression()
     }
@@ -220,6 +395,20 @@ impl Context {
 
     /// Sets the trailing metadata that the call ends with, whatever its outcome. What the handler's
     /// own status or response has is sent besides.
+    ///
+    /// ```
+    /// use turnstile::{Metadata, Request, Status, Writer};
+    ///
+    /// async fn list(_: Request<()>, mut names: Writer<String>) -> Result<(), Status> {
+    ///     names.write("a".to_owned()).await?;
+    ///     let mut trailers = Metadata::new();
+    ///     trailers.insert("x-next-page", "b")?;
+    ///     names.set_trailers(trailers);
+    ///     Ok(())
+    /// }
+    /// # let (writer, _replies) = Writer::channel();
+    /// # turnstile::block_on(list(Request::new(()), writer)).unwrap();
+    /// ```
     pub fn set_trailers(&self, metadata: Metadata) {
         self.origin.set_trailers(metadata);
     }

@@ -7,6 +7,13 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// How many messages each side of a method sends.
+///
+/// ```
+/// use turnstile::MethodKind;
+///
+/// assert!(MethodKind::ServerStreaming.has_one_request());
+/// assert!(!MethodKind::ServerStreaming.has_one_reply());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodKind {
     /// One request, one reply.
@@ -48,21 +55,41 @@ pub struct MethodDescriptor<Req, Res, C = Prost> {
 
 impl<Req, Res, C> MethodDescriptor<Req, Res, C> {
     /// A method with one request and one reply. `path` is `/package.Service/Method`.
+    ///
+    /// ```
+    /// # use turnstile::MethodDescriptor;
+    /// const DOUBLE: MethodDescriptor<u64, u64> = MethodDescriptor::unary("/demo.Numbers/Double");
+    /// ```
     pub const fn unary(path: &'static str) -> Self {
         Self::new(path, MethodKind::Unary)
     }
 
     /// A method with any number of requests and one reply.
+    ///
+    /// ```
+    /// # use turnstile::MethodDescriptor;
+    /// const SUM: MethodDescriptor<u64, u64> = MethodDescriptor::client_streaming("/demo.Numbers/Sum");
+    /// ```
     pub const fn client_streaming(path: &'static str) -> Self {
         Self::new(path, MethodKind::ClientStreaming)
     }
 
     /// A method with one request and any number of replies.
+    ///
+    /// ```
+    /// # use turnstile::MethodDescriptor;
+    /// const COUNT: MethodDescriptor<u64, u64> = MethodDescriptor::server_streaming("/demo.Numbers/Count");
+    /// ```
     pub const fn server_streaming(path: &'static str) -> Self {
         Self::new(path, MethodKind::ServerStreaming)
     }
 
     /// A method with any number of requests and of replies.
+    ///
+    /// ```
+    /// # use turnstile::MethodDescriptor;
+    /// const TOTALS: MethodDescriptor<u64, u64> = MethodDescriptor::bidi_streaming("/demo.Numbers/Totals");
+    /// ```
     pub const fn bidi_streaming(path: &'static str) -> Self {
         Self::new(path, MethodKind::BidiStreaming)
     }
@@ -85,6 +112,16 @@ impl<Req, Res, C> MethodDescriptor<Req, Res, C> {
     ///
     /// # Errors
     /// The codec's.
+    ///
+    /// ```
+    /// # use turnstile::{Bytes, Code, MethodDescriptor};
+    /// # const DOUBLE: MethodDescriptor<u64, u64> = MethodDescriptor::unary("/demo.Numbers/Double");
+    /// let number = DOUBLE.decode_request(Bytes::from_static(&[0x08, 0x07]))?;
+    /// assert_eq!(number, 7);
+    /// let error = DOUBLE.decode_request(Bytes::from_static(&[0xff])).unwrap_err();
+    /// assert_eq!(error.code(), Code::Internal);
+    /// # Ok::<(), turnstile::Status>(())
+    /// ```
     pub fn decode_request(&self, bytes: Bytes) -> Result<Req, Status>
     where
         C: Codec<Req>,
@@ -96,6 +133,13 @@ impl<Req, Res, C> MethodDescriptor<Req, Res, C> {
     ///
     /// # Errors
     /// The codec's.
+    ///
+    /// ```
+    /// # use turnstile::MethodDescriptor;
+    /// # const DOUBLE: MethodDescriptor<u64, u64> = MethodDescriptor::unary("/demo.Numbers/Double");
+    /// assert_eq!(DOUBLE.encode_reply(&14)?, [0x08, 0x0e][..]);
+    /// # Ok::<(), turnstile::Status>(())
+    /// ```
     pub fn encode_reply(&self, reply: &Res) -> Result<Bytes, Status>
     where
         C: Codec<Res>,

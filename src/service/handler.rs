@@ -125,6 +125,20 @@ impl fmt::Debug for Method {
 
 /// A call on its way to its handler, as [`Interceptor`](super::Interceptor)s see it. It derefs to
 /// the call's [`Context`].
+///
+/// Nothing here blocks.
+///
+/// ```
+/// use turnstile::Status;
+/// use turnstile::service::IncomingCall;
+///
+/// /// An interceptor that is a function.
+/// fn log(call: &mut IncomingCall) -> Result<(), Status> {
+///     println!("{} calls {}", call.peer(), call.method());
+///     Ok(())
+/// }
+/// # turnstile::Server::builder().intercept(log);
+/// ```
 pub struct IncomingCall {
     context: Context,
     message: Option<Bytes>,
@@ -139,6 +153,26 @@ impl IncomingCall {
 
     /// Sends every request message through `map`, as bytes before they are decoded. Maps of outer
     /// interceptors come first.
+    ///
+    /// An error of `map` is what the handler gets instead of the message, and for a method with one
+    /// request message the call's status.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    /// use turnstile::service::IncomingCall;
+    ///
+    /// /// Counts what comes, and refuses what is too much for one call.
+    /// fn limit(call: &mut IncomingCall) -> Result<(), Status> {
+    ///     let mut left = 1024 * 1024_usize;
+    ///     call.map_requests(move |message| {
+    ///         let rest = left.checked_sub(message.len());
+    ///         left = rest.ok_or_else(|| Status::resource_exhausted("a MiB is enough for a call"))?;
+    ///         Ok(message)
+    ///     });
+    ///     Ok(())
+    /// }
+    /// # turnstile::Server::builder().intercept(limit);
+    /// ```
     pub fn map_requests(
         &mut self,
         map: impl FnMut(Bytes) -> Result<Bytes, Status> + Send + 'static,
@@ -148,6 +182,24 @@ impl IncomingCall {
 
     /// Sends every reply message through `map`, as bytes after they were encoded. Maps of inner
     /// interceptors come first.
+    ///
+    /// An error of `map` is what the handler's write ends with, and for a method with one reply message
+    /// the call's status.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    /// use turnstile::service::IncomingCall;
+    ///
+    /// fn log(call: &mut IncomingCall) -> Result<(), Status> {
+    ///     let method = call.method().to_owned();
+    ///     call.map_replies(move |message| {
+    ///         println!("{method}: {} bytes", message.len());
+    ///         Ok(message)
+    ///     });
+    ///     Ok(())
+    /// }
+    /// # turnstile::Server::builder().intercept(log);
+    /// ```
     pub fn map_replies(
         &mut self,
         map: impl FnMut(Bytes) -> Result<Bytes, Status> + Send + 'static,

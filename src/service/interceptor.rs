@@ -54,7 +54,8 @@ use std::sync::Arc;
 ///
 /// Interceptors of a server run before those of a service, and each of these in the order in which
 /// they were added. For a blocking service they run on the thread that the handler gets, and may
-/// block as it may.
+/// block as it may. For an async one they must not, as its handlers must not: they wait by `await`.
+/// A panic ends the call with INTERNAL, and nothing else.
 pub trait Interceptor: Send + Sync + 'static {
     /// Handles a call, most often by passing it on to [`Next::run`].
     ///
@@ -116,6 +117,25 @@ impl fmt::Debug for Chain {
 }
 
 /// The interceptors that come next, and the handler behind them.
+///
+/// ```
+/// use turnstile::Status;
+/// use turnstile::service::{IncomingCall, Interceptor, Next, Reply};
+///
+/// /// Hides what went wrong within.
+/// struct Discreet;
+///
+/// impl Interceptor for Discreet {
+///     async fn intercept(&self, call: IncomingCall, next: Next<'_>) -> Result<Reply, Status> {
+///         let reply = next.run(call).await;
+///         match reply.status().code() {
+///             turnstile::Code::Internal => Err(Status::internal("something went wrong")),
+///             _ => Ok(reply),
+///         }
+///     }
+/// }
+/// # turnstile::Server::builder().intercept(Discreet);
+/// ```
 #[must_use = "the call ends here unless it is passed on"]
 pub struct Next<'a> {
     rest: &'a [Arc<dyn AnyInterceptor>],
@@ -128,6 +148,9 @@ impl<'a> Next<'a> {
     }
 
     /// Passes the call on, and gives what it ends with.
+    ///
+    /// It waits as the handler does; when it is dropped before it is ready, so is the handler. Before a
+    /// blocking handler it blocks its thread. See [`Next`] for an example.
     pub async fn run(self, call: IncomingCall) -> Reply {
         match self.rest.split_first() {
             None => (self.handler)(call).await,

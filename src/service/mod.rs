@@ -2,7 +2,7 @@
 //!
 //! [`Builder`] makes a [`Service`] of functions; `turnstile-build` generates calls of it. A handler
 //! is typed inside and sees bytes outside; [`Interceptor`]s come before it. What runs handlers is the
-//! server.
+//! server; a test may call them without one, with a request of its own ([`Request::new`]).
 
 pub mod blocking;
 
@@ -36,6 +36,21 @@ use std::sync::Arc;
 
 /// A service and its handlers, to be added to a server with
 /// [`add_service`](crate::Builder::add_service). Generated code makes it, or a [`Builder`].
+///
+/// ```
+/// use turnstile::{MethodDescriptor, Response, Server, service};
+///
+/// const DOUBLE: MethodDescriptor<u64, u64> = MethodDescriptor::unary("/demo.Numbers/Double");
+///
+/// // Generated code has a function for this: `numbers::server(MyNumbers)`.
+/// let numbers = service::Builder::new("demo.Numbers", ())
+///     .unary(DOUBLE, |_, number| async move { Ok(Response::new(*number * 2)) })
+///     .build();
+/// assert_eq!(numbers.paths().collect::<Vec<_>>(), ["/demo.Numbers/Double"]);
+/// let server = Server::builder().add_service(numbers).bind("127.0.0.1:0")?;
+/// # drop(server);
+/// # Ok::<(), turnstile::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Service {
     /// More than one for a service that goes by several.
@@ -67,6 +82,11 @@ impl Service {
     }
 
     /// The full name: `package.Service`.
+    ///
+    /// ```
+    /// let service = turnstile::service::Builder::new("demo.Numbers", ()).build();
+    /// assert_eq!(service.name(), "demo.Numbers");
+    /// ```
     pub fn name(&self) -> &str {
         self.names[0]
     }
@@ -102,12 +122,30 @@ impl Service {
         self.error.take()
     }
 
-    /// The paths of the methods, in the order in which they were added.
+    /// The paths of the methods (`/package.Service/Method`), in the order in which they were added.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.methods.iter().map(|method| &*method.path)
     }
 
     /// Adds an interceptor to this service alone, behind those it has.
+    ///
+    /// ```
+    /// use turnstile::service::{Builder, IncomingCall};
+    /// use turnstile::{Server, Status};
+    ///
+    /// fn check_token(call: &mut IncomingCall) -> Result<(), Status> {
+    ///     match call.metadata().get("authorization") {
+    ///         Some("Bearer sesame") => Ok(()),
+    ///         _ => Err(Status::unauthenticated("the call has no valid token")),
+    ///     }
+    /// }
+    ///
+    /// let admin = Builder::new("demo.Admin", ()).build().intercept(check_token);
+    /// let everybodys = Builder::new("demo.Public", ()).build();
+    /// let server = Server::builder().add_service(admin).add_service(everybodys).bind("127.0.0.1:0")?;
+    /// # drop(server);
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
     #[must_use]
     pub fn intercept(mut self, interceptor: impl Interceptor) -> Self {
         let mut chain = Chain::default();

@@ -8,6 +8,29 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// A request with one message. It derefs to the message.
+///
+/// Made by the server, or by a test with [`Request::new`]. Nothing here blocks.
+///
+/// ```
+/// use turnstile::{Request, Response, Status};
+///
+/// #[derive(Clone, PartialEq, turnstile::prost::Message)]
+/// struct HelloRequest {
+///     #[prost(string, tag = "1")]
+///     name: String,
+/// }
+///
+/// async fn say_hello(request: Request<HelloRequest>) -> Result<Response<String>, Status> {
+///     if request.name.is_empty() {
+///         return Err(Status::invalid_argument("whom?"));
+///     }
+///     let language = request.metadata().get("accept-language").unwrap_or("en");
+///     Ok(Response::new(format!("Hello {}, from {} in {language}", request.name, request.peer())))
+/// }
+/// # let request = Request::new(HelloRequest { name: "you".to_owned() });
+/// # let reply = turnstile::block_on(say_hello(request)).unwrap();
+/// # assert_eq!(reply.get_ref(), "Hello you, from inproc in en");
+/// ```
 #[derive(Debug)]
 pub struct Request<T> {
     message: T,
@@ -66,6 +89,10 @@ impl<T> Request<T> {
     }
 
     /// The message alone.
+    ///
+    /// ```
+    /// assert_eq!(turnstile::Request::new("hello").into_inner(), "hello");
+    /// ```
     pub fn into_inner(self) -> T {
         self.message
     }
@@ -82,6 +109,20 @@ impl<T> Request<T> {
     }
 
     /// The message and the rest: the opposite of [`from_parts`](Self::from_parts).
+    ///
+    /// ```
+    /// use turnstile::{Context, Request, Response, Status};
+    ///
+    /// fn handle(name: String, call: &Context) -> Response<String> {
+    ///     Response::new(format!("{name}: {:?}", call.time_left()))
+    /// }
+    ///
+    /// async fn say_hello(request: Request<String>) -> Result<Response<String>, Status> {
+    ///     let (name, call) = request.into_parts();
+    ///     Ok(handle(name, &call))
+    /// }
+    /// # assert!(turnstile::block_on(say_hello(Request::new("you".to_owned()))).is_ok());
+    /// ```
     pub fn into_parts(self) -> (T, Context) {
         (self.message, self.context)
     }
@@ -191,6 +232,14 @@ pub struct Response<T> {
 
 impl<T> Response<T> {
     /// A reply without metadata.
+    ///
+    /// ```
+    /// # use turnstile::{Request, Response, Status};
+    /// async fn double(number: Request<u64>) -> Result<Response<u64>, Status> {
+    ///     Ok(Response::new(*number * 2))
+    /// }
+    /// # assert_eq!(turnstile::block_on(double(Request::new(4))).unwrap().into_inner(), 8);
+    /// ```
     pub fn new(message: T) -> Self {
         Self {
             message,
@@ -252,6 +301,15 @@ impl<T> Response<T> {
     /// Sends the message without compression, on a call that has it: for one that is compressed
     /// already, or that holds a secret. The encoding of the whole call is chosen with
     /// [`Context::set_compression`].
+    ///
+    /// ```
+    /// # use turnstile::{Bytes, Request, Response, Status};
+    /// async fn photo(_: Request<()>) -> Result<Response<Bytes>, Status> {
+    ///     let jpeg = Bytes::from_static(&[0xff, 0xd8, 0xff]);
+    ///     Ok(Response::new(jpeg).uncompressed())
+    /// }
+    /// # assert!(turnstile::block_on(photo(Request::new(()))).unwrap().is_uncompressed());
+    /// ```
     #[must_use]
     pub fn uncompressed(mut self) -> Self {
         self.is_uncompressed = true;
@@ -267,6 +325,11 @@ impl<T> Response<T> {
     /// The message, the initial and the trailing metadata. What is not among them is
     /// [`is_uncompressed`](Self::is_uncompressed): who makes another response of the parts asks
     /// for that first, or uses [`map`](Self::map).
+    ///
+    /// ```
+    /// let (message, metadata, trailers) = turnstile::Response::new("hello").into_parts();
+    /// assert!(message == "hello" && metadata.is_empty() && trailers.is_empty());
+    /// ```
     pub fn into_parts(self) -> (T, Metadata, Metadata) {
         (self.message, self.metadata, self.trailers)
     }

@@ -21,7 +21,23 @@ use std::task::{self, Poll, ready};
 ///
 /// It is a [`Stream`], and [`read`](Self::read) does without the stream crates. It derefs to the
 /// call's [`Context`]. The client may send as much as its window allows before the handler reads;
-/// after that it waits.
+/// after that it waits. Dropping it loses what was not read, and ends nothing.
+///
+/// ```
+/// use turnstile::{Response, Status, Streaming};
+///
+/// async fn longest(mut words: Streaming<String>) -> Result<Response<String>, Status> {
+///     let mut longest = String::new();
+///     while let Some(word) = words.read().await? {
+///         if word.len() > longest.len() {
+///             longest = word;
+///         }
+///     }
+///     Ok(Response::new(longest))
+/// }
+/// # let words = Streaming::new(["a", "bcd", "ef"].map(str::to_owned));
+/// # assert_eq!(turnstile::block_on(longest(words)).unwrap().get_ref(), "bcd");
+/// ```
 pub struct Streaming<T> {
     context: Context,
     source: Source<T>,
@@ -96,6 +112,19 @@ impl<T> Streaming<T> {
     ///
     /// # Errors
     /// What is wrong with the message, or why the call is over: CANCELLED if the client went away.
+    ///
+    /// ```
+    /// # use turnstile::{Status, Streaming};
+    /// async fn count(mut messages: Streaming<String>) -> Result<u32, Status> {
+    ///     let mut count = 0;
+    ///     while let Some(_message) = messages.read().await? {
+    ///         count += 1;
+    ///     }
+    ///     Ok(count)
+    /// }
+    /// # let messages = Streaming::new(["a", "b"].map(str::to_owned));
+    /// # assert_eq!(turnstile::block_on(count(messages)).unwrap(), 2);
+    /// ```
     pub async fn read(&mut self) -> Result<Option<T>, Status> {
         poll_fn(|context| self.poll_read(context)).await.transpose()
     }
@@ -145,6 +174,22 @@ impl<T> fmt::Debug for Streaming<T> {
 }
 
 /// Where a handler writes the messages of its reply.
+///
+/// Dropping it ends nothing: the reply ends with what the handler returns.
+///
+/// ```
+/// use turnstile::{Request, Status, Writer};
+///
+/// async fn spell(word: Request<String>, mut letters: Writer<String>) -> Result<(), Status> {
+///     for letter in word.chars() {
+///         letters.write(letter.to_string()).await?;
+///     }
+///     Ok(())
+/// }
+/// # let (writer, replies) = Writer::channel();
+/// # turnstile::block_on(spell(Request::new("abc".to_owned()), writer)).unwrap();
+/// # assert_eq!(replies.iter().collect::<String>(), "abc");
+/// ```
 pub struct Writer<T> {
     origin: Origin,
     sink: Sink<T>,
@@ -199,6 +244,18 @@ impl<T> Writer<T> {
     ///
     /// # Errors
     /// What the codec says, or why the call is over: CANCELLED if the client went away.
+    ///
+    /// ```
+    /// # use turnstile::{Status, Writer};
+    /// async fn greet(greetings: &mut Writer<String>) -> Result<(), Status> {
+    ///     // The `?` ends the handler when the client has gone.
+    ///     greetings.write("Hello".to_owned()).await?;
+    ///     greetings.write("and goodbye".to_owned()).await
+    /// }
+    /// # let (mut writer, replies) = Writer::channel();
+    /// # turnstile::block_on(greet(&mut writer)).unwrap();
+    /// # assert_eq!(replies.try_iter().count(), 2);
+    /// ```
     pub async fn write(&mut self, message: T) -> Result<(), Status> {
         let bytes = self.encode(message)?;
         self.send(self.origin.pack(bytes)).await
@@ -243,6 +300,18 @@ impl<T> Writer<T> {
     ///
     /// # Errors
     /// The stream's, or those of [`write`](Self::write).
+    ///
+    /// ```
+    /// # use turnstile::{Status, Streaming, Writer};
+    /// /// Sends back what comes. A [`Streaming`] is a stream, and so is what other crates make.
+    /// async fn echo(messages: Streaming<String>, mut replies: Writer<String>) -> Result<(), Status> {
+    ///     replies.forward(messages).await
+    /// }
+    /// # let (writer, replies) = Writer::channel();
+    /// # let messages = Streaming::new(["a", "b"].map(str::to_owned));
+    /// # turnstile::block_on(echo(messages, writer)).unwrap();
+    /// # assert_eq!(replies.iter().count(), 2);
+    /// ```
     pub async fn forward(
         &mut self,
         messages: impl Stream<Item = Result<T, Status>> + Send,

@@ -96,6 +96,13 @@ impl Reply {
     /// The only message of a method with one, as bytes after all
     /// [maps](crate::service::IncomingCall::map_replies) and before compression. `None` for an
     /// error, and for a method whose replies are a stream.
+    ///
+    /// ```
+    /// use turnstile::service::Reply;
+    ///
+    /// let reply = Reply::new("hello");
+    /// assert_eq!(reply.message().map(|it| it.len()), Some(5));
+    /// ```
     pub fn message(&self) -> Option<&Bytes> {
         self.message.as_ref()
     }
@@ -107,6 +114,13 @@ impl Reply {
     }
 
     /// The same, to change or to add to.
+    ///
+    /// ```
+    /// let mut reply = turnstile::service::Reply::new("hello");
+    /// reply.metadata_mut().insert("x-cache", "hit")?;
+    /// assert_eq!(reply.metadata().get("x-cache"), Some("hit"));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn metadata_mut(&mut self) -> &mut Metadata {
         &mut self.initial_metadata
     }
@@ -118,6 +132,13 @@ impl Reply {
     }
 
     /// The same, to change or to add to.
+    ///
+    /// ```
+    /// let mut reply = turnstile::service::Reply::new("hello");
+    /// reply.trailers_mut().insert("x-cost", "3")?;
+    /// assert_eq!(reply.trailers().and_then(|it| it.get("x-cost")), Some("3"));
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn trailers_mut(&mut self) -> &mut Metadata {
         self.status.metadata_mut()
     }
@@ -129,6 +150,15 @@ impl Reply {
 
     /// The same, to change. Another status has trailing metadata of its own; an error goes without
     /// the message, if there is one.
+    ///
+    /// ```
+    /// use turnstile::Status;
+    /// use turnstile::service::Reply;
+    ///
+    /// let mut reply = Reply::new("hello");
+    /// assert!(reply.status().is_ok());
+    /// *reply.status_mut() = Status::not_found("not for you");
+    /// ```
     pub fn status_mut(&mut self) -> &mut Status {
         &mut self.status
     }
