@@ -15,6 +15,21 @@
 //!   takes it. A stream is a success if it got a status, whatever that says.
 //! - of channels and subchannels: that there are none.
 //!
+//! ```no_run
+//! use turnstile::Server;
+//! use turnstile::channelz::Channelz;
+//!
+//! // Who may open the socket sees who is connected to the public server.
+//! let channelz = Channelz::new();
+//! let public = Server::builder().channelz(&channelz).bind("0.0.0.0:50051")?;
+//! let admin = Server::builder().add_service(channelz.service()).bind("unix:/run/app/admin.sock")?;
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| public.run());
+//!     admin.run();
+//! });
+//! # Ok::<(), turnstile::Error>(())
+//! ```
+//!
 //! Numbers are read one after the other while calls go on, so that sums may be off by the calls of
 //! that moment. Pages have at most 100 items.
 
@@ -40,6 +55,18 @@ const PAGE: usize = 100;
 impl Channelz {
     /// The service, for [`Builder::add_service`](crate::Builder::add_service). It may be made
     /// several times, and added to servers that are themselves seen or not.
+    ///
+    /// ```
+    /// use turnstile::Server;
+    /// use turnstile::channelz::Channelz;
+    ///
+    /// // A server may show itself.
+    /// let channelz = Channelz::new();
+    /// let mut builder = Server::builder();
+    /// let server = builder.channelz(&channelz).add_service(channelz.service()).bind("127.0.0.1:0")?;
+    /// # drop(server);
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
     pub fn service(&self) -> Service {
         proto::channelz::server(self.clone())
     }

@@ -52,6 +52,12 @@ impl Default for Config {
 
 impl Config {
     /// The configuration that [`compile_protos`](crate::compile_protos) uses.
+    ///
+    /// ```no_run
+    /// fn main() -> turnstile_build::Result<()> {
+    ///     turnstile_build::Config::new().compile_protos("proto/helloworld.proto")
+    /// }
+    /// ```
     pub fn new() -> Self {
         let mut config = Self {
             prost: prost_build::Config::new(),
@@ -76,6 +82,10 @@ impl Config {
     /// The files to compile must be in one of them, and are known in the descriptors by their path
     /// below it. Without this call, the folders are those of the files, outer ones first, and then the
     /// current folder, which is the crate's root in a build script.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().includes(["proto", "third_party/googleapis"]);
+    /// ```
     pub fn includes(&mut self, folders: impl Paths) -> &mut Self {
         self.includes = Some(folders.into_paths());
         self
@@ -85,6 +95,11 @@ impl Config {
     ///
     /// The folder is made if it is missing. A module includes the file with
     /// `include!("generated/helloworld.rs")`; the `.bin` file has to stay beside it.
+    ///
+    /// ```
+    /// // In a test that compares it with what is committed, or writes it anew.
+    /// turnstile_build::Config::new().out_dir("src/generated");
+    /// ```
     pub fn out_dir(&mut self, folder: impl Into<PathBuf>) -> &mut Self {
         self.out_dir = Some(folder.into());
         self
@@ -136,6 +151,10 @@ impl Config {
     }
 
     /// Puts an attribute before the messages that the path matches.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().message_attribute(".acme.Money", "#[serde(default)]");
+    /// ```
     pub fn message_attribute(
         &mut self,
         path: impl AsRef<str>,
@@ -146,6 +165,10 @@ impl Config {
     }
 
     /// Puts an attribute before the enums and oneofs that the path matches.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().enum_attribute(".acme.Colour", "#[non_exhaustive]");
+    /// ```
     pub fn enum_attribute(
         &mut self,
         path: impl AsRef<str>,
@@ -156,6 +179,10 @@ impl Config {
     }
 
     /// Puts an attribute before the fields that the path matches.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().field_attribute(".acme.User.password", "#[serde(skip)]");
+    /// ```
     pub fn field_attribute(
         &mut self,
         path: impl AsRef<str>,
@@ -182,12 +209,20 @@ impl Config {
 
     /// Makes `bytes` fields that a path matches `Bytes`, which a message shares with the buffer it came
     /// in, and not `Vec<u8>`. Replaces an earlier call.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().bytes([".acme.Blob.data", ".acme.cache"]);
+    /// ```
     pub fn bytes<P: AsRef<str>>(&mut self, paths: impl IntoIterator<Item = P>) -> &mut Self {
         self.prost.bytes(paths);
         self
     }
 
     /// Makes `map` fields that a path matches `BTreeMap`, and not `HashMap`. Replaces an earlier call.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().btree_map(["."]); // all of them
+    /// ```
     pub fn btree_map<P: AsRef<str>>(&mut self, paths: impl IntoIterator<Item = P>) -> &mut Self {
         self.prost.btree_map(paths);
         self
@@ -205,18 +240,30 @@ impl Config {
     }
 
     /// Whether to generate `Service` and `server`, for `async` handlers. The default is yes.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().async_server(false); // blocking handlers only: less to compile
+    /// ```
     pub fn async_server(&mut self, yes: bool) -> &mut Self {
         self.services.is_async = yes;
         self
     }
 
     /// Whether to generate `BlockingService` and `blocking_server`. The default is yes.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().blocking_server(false);
+    /// ```
     pub fn blocking_server(&mut self, yes: bool) -> &mut Self {
         self.services.is_blocking = yes;
         self
     }
 
     /// Whether to generate `FILE_DESCRIPTOR_SET`. The default is yes.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().emit_descriptor_set(false); // a server without reflection
+    /// ```
     pub fn emit_descriptor_set(&mut self, yes: bool) -> &mut Self {
         self.descriptor_set = yes;
         self
@@ -224,6 +271,10 @@ impl Config {
 
     /// Where generated code finds `turnstile`, and in it `prost` and `prost_types`. The default is
     /// `::turnstile`; a crate that exports it again under another name says so here.
+    ///
+    /// ```
+    /// turnstile_build::Config::new().runtime_path("::acme_base::grpc"); // pub use turnstile as grpc;
+    /// ```
     pub fn runtime_path(&mut self, path: impl Into<String>) -> &mut Self {
         let path = path.into();
         self.prost.prost_path(format!("{path}::prost"));
@@ -257,6 +308,14 @@ impl Config {
     /// # Errors
     ///
     /// As [`compile_protos`](crate::compile_protos) of the crate.
+    ///
+    /// ```no_run
+    /// # fn main() -> turnstile_build::Result<()> {
+    /// let mut config = turnstile_build::Config::new();
+    /// config.type_attribute(".acme", "#[derive(serde::Serialize)]");
+    /// config.compile_protos(["proto/acme/billing.proto", "proto/acme/users.proto"])
+    /// # }
+    /// ```
     pub fn compile_protos(&mut self, protos: impl Paths) -> Result<()> {
         compile::protos(self, protos.into_paths())
     }
@@ -269,6 +328,25 @@ impl Config {
     /// # Errors
     ///
     /// If the descriptors are not valid or not complete, or the output cannot be written.
+    ///
+    /// ```
+    /// use turnstile_build::prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+    ///
+    /// let file = FileDescriptorProto {
+    ///     name: Some("demo.proto".to_owned()),
+    ///     package: Some("demo".to_owned()),
+    ///     message_type: vec![DescriptorProto { name: Some("Empty".to_owned()), ..Default::default() }],
+    ///     syntax: Some("proto3".to_owned()),
+    ///     ..Default::default()
+    /// };
+    /// let folder = std::env::temp_dir().join(format!("turnstile-doc-{}", std::process::id()));
+    /// turnstile_build::Config::new()
+    ///     .out_dir(&folder)
+    ///     .compile_fds(FileDescriptorSet { file: vec![file] })?;
+    /// assert!(std::fs::read_to_string(folder.join("demo.rs")).unwrap().contains("pub struct Empty"));
+    /// # std::fs::remove_dir_all(folder).unwrap();
+    /// # Ok::<(), turnstile_build::Error>(())
+    /// ```
     pub fn compile_fds(&mut self, descriptors: FileDescriptorSet) -> Result<()> {
         compile::descriptor_set(self, descriptors)
     }
@@ -279,6 +357,14 @@ impl Config {
     /// # Errors
     ///
     /// If the bytes are no `FileDescriptorSet`; and as [`compile_fds`](Self::compile_fds).
+    ///
+    /// ```no_run
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     let descriptors = std::fs::read("proto/image.bin")?; // of `buf build -o proto/image.bin`
+    ///     turnstile_build::Config::new().compile_encoded_fds(descriptors)?;
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn compile_encoded_fds(&mut self, descriptors: impl AsRef<[u8]>) -> Result<()> {
         compile::encoded_descriptor_set(self, descriptors.as_ref())
     }

@@ -8,6 +8,11 @@ use std::{fmt, io};
 /// Its text says what is wrong and what to do; where a `.proto` file is at fault, it begins with
 /// `path:line:column` and shows the line. `Debug` gives the same text, since that is what a build
 /// script's `main` prints.
+///
+/// ```
+/// let error = turnstile_build::compile_protos("proto/no_such.proto").unwrap_err();
+/// assert!(error.to_string().starts_with("there is no file `proto/no_such.proto`"));
+/// ```
 pub struct Error {
     text: String,
     source: Option<Box<dyn StdError + Send + Sync>>,

@@ -88,13 +88,20 @@ pub use error::Error;
 pub use paths::Paths;
 pub use {prost_build, prost_types};
 
-/// What functions of this crate return.
+/// What functions of this crate return, and a build script's `main`.
+///
+/// ```no_run
+/// fn main() -> turnstile_build::Result<()> {
+///     turnstile_build::compile_protos("proto/helloworld.proto")
+/// }
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Compiles `.proto` files with the default [`Config`], and writes what it generates to `OUT_DIR`.
 ///
 /// Takes one path or several. A relative path starts at the crate's root. Imports are looked for in
-/// the folders of the given files (outer ones first), then in the crate's root; `google/protobuf/*.proto` are built in.
+/// the folders of the given files (outer ones first), then in the crate's root;
+/// `google/protobuf/*.proto` are built in.
 /// Cargo is told to run the build script again when one of the files or their imports changes.
 ///
 /// # Errors

@@ -40,12 +40,32 @@ impl Batch {
     }
 
     /// Sends initial metadata. Once a call; a message sends empty metadata first if none were sent.
+    ///
+    /// ```
+    /// use turnstile::{Batch, Metadata};
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.insert("x-served-by", "eu-3")?;
+    /// let headers_now = Batch::new().send_initial_metadata(metadata);
+    /// # let _ = headers_now;
+    /// # Ok::<(), turnstile::metadata::InvalidMetadata>(())
+    /// ```
     pub fn send_initial_metadata(mut self, metadata: Metadata) -> Self {
         self.initial_metadata = Some(metadata);
         self
     }
 
     /// Sends a message: the bytes of one protobuf message, or whatever the method's codec makes.
+    ///
+    /// It must not be larger than
+    /// [`Builder::max_send_message_size`](crate::Builder::max_send_message_size).
+    ///
+    /// ```
+    /// use turnstile::{Batch, codec};
+    ///
+    /// let part_of_a_stream = Batch::new().send_message(codec::encode(&"hello".to_owned()));
+    /// # let _ = part_of_a_stream;
+    /// ```
     pub fn send_message(mut self, message: impl Into<Bytes>) -> Self {
         self.message = Some(message.into());
         self.is_uncompressed = false;
@@ -68,6 +88,13 @@ impl Batch {
     }
 
     /// Sends the status and with it the trailing metadata. The last thing sent on a call.
+    ///
+    /// ```
+    /// use turnstile::{Batch, Status};
+    ///
+    /// let refusal = Batch::new().send_status(Status::resource_exhausted("ten calls are enough"));
+    /// # let _ = refusal;
+    /// ```
     pub fn send_status(mut self, status: Status) -> Self {
         self.status = Some(status);
         self
@@ -75,6 +102,19 @@ impl Batch {
 
     /// Receives the next message: [`Event::take_message`](crate::Event::take_message) is `None` when the
     /// client has sent its last. Fails when the call ended before.
+    ///
+    /// ```
+    /// use turnstile::{Batch, Call, StartError};
+    ///
+    /// enum Tag {
+    ///     Received,
+    /// }
+    ///
+    /// /// Asks for one more message. The client may send ahead only as far as flow control lets it.
+    /// fn read_on(call: &Call<Tag>) -> Result<(), StartError<Tag>> {
+    ///     call.start(Batch::new().receive_message(), Tag::Received)
+    /// }
+    /// ```
     pub fn receive_message(mut self) -> Self {
         self.receives_message = true;
         self
@@ -82,6 +122,21 @@ impl Batch {
 
     /// Completes when the call is over: [`Event::is_cancelled`](crate::Event::is_cancelled) says
     /// whether it was before its status was sent.
+    ///
+    /// ```
+    /// use turnstile::{Batch, Call, Event, StartError};
+    ///
+    /// /// Lets the queue tell when nobody waits any more. Start it when the call comes.
+    /// fn watch(call: &Call<&'static str>) -> Result<(), StartError<&'static str>> {
+    ///     call.start(Batch::new().receive_close(), "over")
+    /// }
+    ///
+    /// fn on_event(event: &Event<&'static str>) {
+    ///     if event.tag == "over" && event.is_cancelled() {
+    ///         println!("the client has gone: stop working for it");
+    ///     }
+    /// }
+    /// ```
     pub fn receive_close(mut self) -> Self {
         self.receives_close = true;
         self
@@ -132,6 +187,20 @@ impl fmt::Display for OpKind {
 }
 
 /// A batch could not be started. Nothing of it has been done.
+///
+/// ```
+/// use turnstile::{Batch, Call, StartError};
+///
+/// /// Sends, and gives the batch back if a message is being sent already.
+/// fn try_send(call: &Call<u32>, message: &'static [u8]) -> Result<(), Batch> {
+///     let sent = call.start(Batch::new().send_message(message), 1);
+///     sent.map_err(|error: StartError<u32>| {
+///         println!("{error}"); // says which operation is pending, or came too late
+///         let (batch, _tag) = error.into_parts();
+///         batch
+///     })
+/// }
+/// ```
 pub struct StartError<T>(Box<Refused<T>>);
 
 struct Refused<T> {

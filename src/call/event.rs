@@ -4,7 +4,8 @@ use super::{Call, Owner};
 use crate::cq;
 use bytes::Bytes;
 
-/// What an operation ended with. [`Event`](crate::Event) has the questions that can be asked.
+/// What an operation ended with: the `O` of this crate's queues. [`Event`](crate::Event) has the
+/// questions that can be asked, and for an example see [`Queue`](crate::Queue).
 #[derive(Debug, Default)]
 pub struct Outcome(Kind);
 
@@ -46,6 +47,18 @@ impl From<NewCall> for Outcome {
 impl<T: Send + 'static> cq::Event<T, Outcome> {
     /// Takes the call that came for a requested call. `None` for other operations, when the server
     /// was shut down before a call came, and when it was taken before.
+    ///
+    /// ```
+    /// use turnstile::{Call, CompletionQueue, Event, Server};
+    ///
+    /// /// Takes a call, and asks for the next one.
+    /// fn on_call(event: &mut Event<u32>, server: &Server, cq: &CompletionQueue<u32>) -> Option<Call<u32>> {
+    ///     let call = event.take_call()?;
+    ///     // An error would mean that the queue is shut down: then no more calls are wanted.
+    ///     let _ = server.request_call(cq, event.tag);
+    ///     Some(call)
+    /// }
+    /// ```
     pub fn take_call(&mut self) -> Option<Call<T>> {
         match std::mem::take(&mut self.outcome.0) {
             Kind::Call(NewCall { owner, message }) => {
@@ -62,6 +75,15 @@ impl<T: Send + 'static> cq::Event<T, Outcome> {
 
     /// Takes the message that was received: by a batch with `receive_message`, or with a call of a
     /// method that is registered with its first message. `None` when the client has sent its last.
+    ///
+    /// ```
+    /// use turnstile::{Event, Status, codec};
+    ///
+    /// /// The request of a unary method.
+    /// fn request(event: &mut Event<u32>) -> Result<String, Status> {
+    ///     codec::decode(event.take_message().unwrap_or_default())
+    /// }
+    /// ```
     pub fn take_message(&mut self) -> Option<Bytes> {
         match &mut self.outcome.0 {
             Kind::Batch(batch) => batch.message.take(),
@@ -71,6 +93,8 @@ impl<T: Send + 'static> cq::Event<T, Outcome> {
     }
 
     /// For a batch with `receive_close`: whether the call ended before its status was sent.
+    ///
+    /// For an example see [`Batch::receive_close`](crate::Batch::receive_close).
     pub fn is_cancelled(&self) -> bool {
         matches!(&self.outcome.0, Kind::Batch(batch) if batch.is_cancelled)
     }

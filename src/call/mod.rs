@@ -29,6 +29,16 @@ use std::sync::Arc;
 ///
 /// Its batches complete on the queue that the call was requested for. Usable from any thread.
 /// Dropping it without having sent a status, or started to, ends the call with INTERNAL.
+///
+/// ```
+/// use turnstile::{Batch, Call, StartError, Status};
+///
+/// /// Answers with who has called, and for what.
+/// fn who_am_i(call: Call<u32>, tag: u32) -> Result<(), StartError<u32>> {
+///     let answer = format!("{} calls {} of {}", call.peer(), call.method(), call.authority());
+///     call.start(Batch::new().send_message(answer).send_status(Status::ok()), tag)
+/// }
+/// ```
 pub struct Call<T: Send + 'static> {
     owner: Owner,
     queue: Arc<cq::Core<T, Outcome>>,
@@ -61,6 +71,16 @@ impl<T: Send + 'static> Call<T> {
 
     /// When the client gives up, as its `grpc-timeout` said. The call then ends by itself, with
     /// DEADLINE_EXCEEDED.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use turnstile::Call;
+    ///
+    /// /// Whether there is time for an answer that takes a second to make.
+    /// fn has_time(call: &Call<u32>) -> bool {
+    ///     call.deadline().remaining().is_none_or(|left| left > Duration::from_secs(1))
+    /// }
+    /// ```
     pub fn deadline(&self) -> Deadline {
         self.owner.core().deadline()
     }
@@ -99,6 +119,15 @@ impl<T: Send + 'static> Call<T> {
     /// # Errors
     /// If an operation of one of these kinds is pending, or cannot come any more, or the queue is
     /// shut down. The batch and the tag come back in the error, and nothing has been done.
+    ///
+    /// ```
+    /// use turnstile::{Batch, Call, StartError};
+    ///
+    /// /// Echoes: sends the last message back and asks for the next, in one batch.
+    /// fn echo(call: &Call<u32>, message: turnstile::Bytes) -> Result<(), StartError<u32>> {
+    ///     call.start(Batch::new().send_message(message).receive_message(), 1)
+    /// }
+    /// ```
     pub fn start(&self, batch: Batch, tag: T) -> Result<(), StartError<T>> {
         self.owner.core().start(&self.queue, batch, tag)
     }
@@ -107,6 +136,18 @@ impl<T: Send + 'static> Call<T> {
     /// `receive_close` says that the call was cancelled. Does nothing to a call that is over.
     ///
     /// Callable from any thread; never blocks.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use turnstile::{Call, Status};
+    ///
+    /// /// Ends the calls of a user who may not go on.
+    /// fn lock_out(calls: &mut HashMap<String, Call<u32>>, user: &str) {
+    ///     if let Some(call) = calls.remove(user) {
+    ///         call.cancel(Status::permission_denied("the account is locked"));
+    ///     }
+    /// }
+    /// ```
     pub fn cancel(&self, status: Status) {
         self.owner.core().cancel(status);
     }

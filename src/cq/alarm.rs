@@ -11,7 +11,28 @@ use std::time::Instant;
 /// A tag that comes out of a queue at a deadline, or when the alarm is cancelled.
 ///
 /// The event's [`is_ok`](super::Event::is_ok) is true if the deadline passed, and false if the
-/// alarm was cancelled, by [`cancel`](Self::cancel) or by dropping it.
+/// alarm was cancelled, by [`cancel`](Self::cancel) or by dropping it. It rings while threads wait,
+/// and never early.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use turnstile::{Alarm, CompletionQueue, Deadline};
+///
+/// // Something to do every 5 ms, three times.
+/// let cq = CompletionQueue::<u32>::new();
+/// let start = Instant::now();
+/// let period = Duration::from_millis(5);
+/// let mut alarm = Alarm::set(&cq, Deadline::at(start + period), 1)?;
+/// while let Some(event) = cq.next(Deadline::NONE) {
+///     if event.tag == 3 {
+///         break;
+///     }
+///     alarm = Alarm::set(&cq, Deadline::at(start + period * (event.tag + 1)), event.tag + 1)?;
+/// }
+/// assert!(start.elapsed() >= period * 3);
+/// # drop(alarm);
+/// # Ok::<(), turnstile::ShutDown<u32>>(())
+/// ```
 pub struct Alarm<O: Default + Send + 'static> {
     inner: Arc<Inner<O>>,
 }
@@ -35,6 +56,18 @@ impl<O: Default + Send + 'static> Alarm<O> {
     ///
     /// # Errors
     /// If the queue is shut down; the error holds the tag.
+    ///
+    /// ```
+    /// use turnstile::{Alarm, CompletionQueue, Deadline};
+    ///
+    /// // A way to wake one thread that waits in `next`, from any other.
+    /// let cq = CompletionQueue::<&str>::new();
+    /// std::thread::scope(|scope| {
+    ///     let waiting = scope.spawn(|| cq.next(Deadline::NONE).unwrap().tag);
+    ///     let _alarm = Alarm::set(&cq, Deadline::NOW, "go on").unwrap();
+    ///     assert_eq!(waiting.join().unwrap(), "go on");
+    /// });
+    /// ```
     pub fn set<T: Send + 'static>(
         queue: &impl Queue<T, O>,
         deadline: Deadline,
@@ -57,6 +90,16 @@ impl<O: Default + Send + 'static> Alarm<O> {
     /// Ends the alarm early, unless it has rung.
     ///
     /// Callable from any thread; never blocks.
+    ///
+    /// ```
+    /// use turnstile::{Alarm, Deadline, PluckQueue};
+    ///
+    /// let cq = PluckQueue::<u32>::new();
+    /// let timeout = Alarm::set(&cq, Deadline::NONE, 1).unwrap();
+    /// timeout.cancel();
+    /// timeout.cancel(); // does nothing
+    /// assert!(!cq.pluck(&1, Deadline::NONE).unwrap().is_ok());
+    /// ```
     pub fn cancel(&self) {
         let _context = ExecCtx::enter();
         let (op, timer) = {

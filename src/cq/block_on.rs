@@ -20,7 +20,24 @@ use std::task::{Context, Poll, Wake, Waker};
 /// If the polling engine does not start: see [`CompletionQueue::new`](super::CompletionQueue::new).
 ///
 /// ```
-/// assert_eq!(turnstile::block_on(async { 7 }), 7);
+/// use std::sync::{Arc, Mutex};
+/// use std::task::{Poll, Waker};
+///
+/// // What a thread waits for may be made by another.
+/// let shared = Arc::new(Mutex::new((None, None::<Waker>)));
+/// let answer = std::future::poll_fn(|context| {
+///     let mut shared = shared.lock().unwrap();
+///     shared.1 = Some(context.waker().clone());
+///     shared.0.map_or(Poll::Pending, Poll::Ready)
+/// });
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         let mut shared = shared.lock().unwrap();
+///         shared.0 = Some(42);
+///         shared.1.take().into_iter().for_each(Waker::wake);
+///     });
+///     assert_eq!(turnstile::block_on(answer), 42);
+/// });
 /// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let parked = Parked::of_this_thread();

@@ -54,6 +54,14 @@ impl<T: Send + 'static, O: Default + Send + 'static> CallbackQueue<T, O> {
     /// queue is shut down and everything has come out.
     ///
     /// Callable from any number of threads; blocks until `deadline`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use turnstile::{CallbackQueue, Deadline, Event};
+    ///
+    /// let cq = CallbackQueue::new(|event: Event<u32>| println!("{} has ended", event.tag));
+    /// cq.work(Deadline::after(Duration::from_millis(1))); // nothing has
+    /// ```
     pub fn work(&self, deadline: Deadline) {
         let context = ExecCtx::enter();
         loop {
@@ -72,6 +80,17 @@ impl<T: Send + 'static, O: Default + Send + 'static> CallbackQueue<T, O> {
     /// Lets no operation begin any more; see [`CompletionQueue`](super::CompletionQueue).
     ///
     /// Callable from any thread; never blocks.
+    ///
+    /// ```
+    /// use turnstile::{CallbackQueue, Deadline, Event};
+    ///
+    /// let cq = CallbackQueue::new(|_: Event<u32>| {});
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| cq.work(Deadline::NONE));
+    ///     cq.shutdown(); // lets it return
+    /// });
+    /// assert!(cq.is_drained());
+    /// ```
     pub fn shutdown(&self) {
         let _context = ExecCtx::enter();
         self.core.shutdown();

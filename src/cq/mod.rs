@@ -7,6 +7,33 @@
 //! - [`PluckQueue`]: a thread waits for one tag;
 //! - [`CallbackQueue`]: a function is called with each event.
 //!
+//! A tag is any value of yours. It goes in with an operation and comes out once, also when the
+//! operation fails and when the queue is shut down. Making a queue costs no system call, so that
+//! each call may have its own; there is no limit to how many tags are in one.
+//!
+//! The crate's root has the types with `O` filled in: [`turnstile::CompletionQueue<T>`](crate::CompletionQueue)
+//! and so on. Use these.
+//!
+//! ```
+//! use std::thread;
+//! use turnstile::{Alarm, CompletionQueue, Deadline};
+//!
+//! let cq = CompletionQueue::<u32>::new();
+//! let alarms: Result<Vec<_>, _> = (0..4).map(|n| Alarm::set(&cq, Deadline::NOW, n)).collect();
+//! cq.shutdown(); // what has begun still comes out
+//! thread::scope(|scope| {
+//!     for _ in 0..2 {
+//!         scope.spawn(|| {
+//!             while let Some(event) = cq.next(Deadline::NONE) {
+//!                 println!("{} on {:?}", event.tag, thread::current().id());
+//!             }
+//!         });
+//!     }
+//! });
+//! assert!(cq.is_drained());
+//! # drop(alarms);
+//! ```
+//!
 //! This layer knows pollsets and tags, and nothing of HTTP or calls: what an operation ends with
 //! is its type parameter `O`.
 
@@ -40,6 +67,22 @@ use std::sync::Arc;
 /// An operation that has ended.
 ///
 /// The crate's [`Event`](crate::Event) says what can be asked of it.
+///
+/// ```
+/// use turnstile::{Alarm, CompletionQueue, Deadline};
+///
+/// // A tag may own what the operation is about.
+/// struct Retry {
+///     address: String,
+///     attempt: u32,
+/// }
+///
+/// let cq = CompletionQueue::<Retry>::new();
+/// let again = Retry { address: "db:5432".to_owned(), attempt: 2 };
+/// let _alarm = Alarm::set(&cq, Deadline::NOW, again).unwrap();
+/// let Retry { address, attempt } = cq.next(Deadline::NONE).unwrap().tag;
+/// assert_eq!((address.as_str(), attempt), ("db:5432", 2));
+/// ```
 pub struct Event<T, O> {
     /// The tag that the operation was begun with.
     pub tag: T,
@@ -51,6 +94,22 @@ pub struct Event<T, O> {
 impl<T, O> Event<T, O> {
     /// Whether the operation did what it was begun for. What "no" means is said where the
     /// operation is begun.
+    ///
+    /// ```
+    /// use turnstile::{CompletionQueue, Deadline, Server};
+    ///
+    /// let cq = CompletionQueue::<&str>::new();
+    /// let server = Server::builder().bind("127.0.0.1:0")?;
+    /// server.request_call(&cq, "a call")?;
+    /// server.shutdown_and_notify(&cq, "shut down")?;
+    /// while let Some(event) = cq.next(Deadline::NONE) {
+    ///     match event.tag {
+    ///         "a call" => assert!(!event.is_ok()), // none came before the shutdown
+    ///         _ => cq.shutdown(),
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_ok(&self) -> bool {
         self.is_ok
     }
@@ -70,6 +129,18 @@ impl<T: fmt::Debug, O: fmt::Debug> fmt::Debug for Event<T, O> {
 ///
 /// Implemented by [`CompletionQueue`], [`PluckQueue`] and [`CallbackQueue`]; it cannot be
 /// implemented elsewhere.
+///
+/// ```
+/// use std::time::Duration;
+/// use turnstile::{Alarm, Deadline, Outcome, Queue, ShutDown};
+///
+/// /// Wakes whoever waits on a queue, of whatever kind it is.
+/// fn remind(queue: &impl Queue<u32, Outcome>, tag: u32) -> Result<Alarm, ShutDown<u32>> {
+///     Alarm::set(queue, Deadline::after(Duration::from_secs(30)), tag)
+/// }
+/// # let _ = remind(&turnstile::PluckQueue::new(), 1)?;
+/// # Ok::<(), ShutDown<u32>>(())
+/// ```
 pub trait Queue<T, O>: sealed::Queue<T, O> {}
 
 impl<T, O, Q: sealed::Queue<T, O>> Queue<T, O> for Q {}
@@ -85,6 +156,15 @@ pub(crate) mod sealed {
 }
 
 /// The queue is shut down, so that no operation can begin on it. Holds the tag.
+///
+/// ```
+/// use turnstile::{Alarm, CompletionQueue, Deadline, ShutDown};
+///
+/// let cq = CompletionQueue::<String>::new();
+/// cq.shutdown();
+/// let ShutDown(tag) = Alarm::set(&cq, Deadline::NOW, "mine".to_owned()).unwrap_err();
+/// assert_eq!(tag, "mine");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ShutDown<T>(pub T);
 
@@ -113,10 +193,17 @@ fn iomgr() -> Arc<Iomgr> {
 /// The name of the polling engine that this process's queues use, such as `epoll1`.
 ///
 /// It is chosen when the first queue is made: by the environment variable `GRPC_POLL_STRATEGY`,
-/// or the best one that works here.
+/// or the best one that works here. This call starts it too. Callable from any thread; never blocks.
 ///
 /// # Errors
 /// Why the engine does not start: an unknown name, or the system's error.
+///
+/// ```
+/// match turnstile::engine_name() {
+///     Ok(name) => println!("polling by {name}"),
+///     Err(error) => eprintln!("no queue can be made: {error}"),
+/// }
+/// ```
 pub fn engine_name() -> io::Result<&'static str> {
     Ok(Iomgr::of_process()?.engine_name())
 }

@@ -55,6 +55,16 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
     /// starts sends what it has to send at once; see [`turn`](Self::turn) to send less often.
     ///
     /// Callable from any thread; blocks until `deadline`.
+    ///
+    /// ```
+    /// use turnstile::{Alarm, CompletionQueue, Deadline};
+    ///
+    /// let cq = CompletionQueue::<&str>::new();
+    /// assert!(cq.next(Deadline::NOW).is_none()); // takes what is there, and does not wait
+    /// let alarm = Alarm::set(&cq, Deadline::NONE, "never").unwrap();
+    /// drop(alarm);
+    /// assert_eq!(cq.next(Deadline::NOW).unwrap().tag, "never");
+    /// ```
     pub fn next(&self, deadline: Deadline) -> Option<Event<T, O>> {
         if self.core.is_poll_due() {
             self.work(Deadline::NOW, || true);
@@ -80,14 +90,19 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
     /// `None` as with `next`. Callable from any thread; blocks until `deadline`.
     ///
     /// ```
-    /// # use turnstile::{CompletionQueue, Deadline};
-    /// # let cq = CompletionQueue::<u32>::new();
-    /// # cq.shutdown();
+    /// use turnstile::{Alarm, CompletionQueue, Deadline};
+    ///
+    /// let cq = CompletionQueue::<u32>::new();
+    /// let _alarms = [1, 2].map(|tag| Alarm::set(&cq, Deadline::NOW, tag).unwrap());
+    /// cq.shutdown();
+    /// let mut tags = Vec::new();
     /// while let Some(turn) = cq.turn(Deadline::NONE) {
     ///     for event in turn {
-    ///         // Operations started here leave together.
+    ///         tags.push(event.tag); // what is started here leaves together,
     ///     }
+    ///     // here, where the turn ends.
     /// }
+    /// assert_eq!(tags.len(), 2);
     /// ```
     pub fn turn(&self, deadline: Deadline) -> Option<Turn<'_, T, O>> {
         let context = ExecCtx::enter();
@@ -138,12 +153,32 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
     /// to every thread. Calls are not cancelled by this.
     ///
     /// Callable from any thread; never blocks. A second call does nothing.
+    ///
+    /// ```
+    /// use turnstile::{Alarm, CompletionQueue, Deadline};
+    ///
+    /// let cq = CompletionQueue::<u32>::new();
+    /// let _alarm = Alarm::set(&cq, Deadline::NOW, 1).unwrap();
+    /// cq.shutdown();
+    /// assert!(Alarm::set(&cq, Deadline::NOW, 2).is_err());
+    /// assert_eq!(cq.next(Deadline::NONE).unwrap().tag, 1);
+    /// assert!(cq.next(Deadline::NONE).is_none());
+    /// ```
     pub fn shutdown(&self) {
         let _context = ExecCtx::enter();
         self.core.shutdown();
     }
 
     /// Whether the queue was shut down and everything has come out.
+    ///
+    /// ```
+    /// use turnstile::{CompletionQueue, Deadline};
+    ///
+    /// let cq = CompletionQueue::<u32>::new();
+    /// assert!(cq.next(Deadline::NOW).is_none() && !cq.is_drained()); // it was the deadline
+    /// cq.shutdown();
+    /// assert!(cq.next(Deadline::NOW).is_none() && cq.is_drained()); // it was the shutdown
+    /// ```
     pub fn is_drained(&self) -> bool {
         self.core.is_drained()
     }
@@ -168,8 +203,9 @@ impl<T: Send + 'static, O: Default + Send + 'static> fmt::Debug for CompletionQu
     }
 }
 
-/// The events of one turn: see [`CompletionQueue::turn`]. When it is dropped, what the turn's
-/// operations have to send leaves.
+/// The events of one turn. When it is dropped, what the turn's operations have to send leaves.
+///
+/// It stays on its thread. For an example see [`CompletionQueue::turn`].
 #[must_use = "a turn is to be iterated over"]
 pub struct Turn<'a, T: Send + 'static, O: Default + Send + 'static> {
     queue: &'a CompletionQueue<T, O>,

@@ -36,6 +36,16 @@ impl<T: Send + PartialEq + 'static, O: Default + Send + 'static> PluckQueue<T, O
     /// `None` when `deadline` passed, or when the queue is shut down and everything has come out.
     ///
     /// Callable from any thread; blocks until `deadline`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use turnstile::{Alarm, Deadline, PluckQueue};
+    ///
+    /// let cq = PluckQueue::<u32>::new();
+    /// let _alarms = [1, 2].map(|tag| Alarm::set(&cq, Deadline::NOW, tag).unwrap());
+    /// assert_eq!(cq.pluck(&2, Deadline::NONE).unwrap().tag, 2); // 1 may be ready, too
+    /// assert!(cq.pluck(&3, Deadline::after(Duration::from_millis(1))).is_none());
+    /// ```
     pub fn pluck(&self, tag: &T, deadline: Deadline) -> Option<Event<T, O>> {
         let context = ExecCtx::enter();
         loop {
@@ -71,6 +81,16 @@ impl<T: Send + 'static, O: Default + Send + 'static> PluckQueue<T, O> {
     /// Lets no operation begin any more; see [`CompletionQueue`](super::CompletionQueue).
     ///
     /// Callable from any thread; never blocks.
+    ///
+    /// ```
+    /// use turnstile::{Alarm, Deadline, PluckQueue};
+    ///
+    /// let cq = PluckQueue::<u32>::new();
+    /// let _alarm = Alarm::set(&cq, Deadline::NOW, 1).unwrap();
+    /// cq.shutdown();
+    /// assert!(cq.pluck(&1, Deadline::NONE).is_some());
+    /// assert!(cq.pluck(&1, Deadline::NONE).is_none() && cq.is_drained());
+    /// ```
     pub fn shutdown(&self) {
         let _context = ExecCtx::enter();
         self.core.shutdown();

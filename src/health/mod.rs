@@ -34,6 +34,15 @@ use std::sync::Arc;
 const MAX_LISTED: usize = 100;
 
 /// Whether a service can be used.
+///
+/// ```
+/// use turnstile::health::ServingStatus;
+///
+/// fn status_of(is_database_there: bool) -> ServingStatus {
+///     if is_database_there { ServingStatus::Serving } else { ServingStatus::NotServing }
+/// }
+/// # assert_eq!(status_of(false), ServingStatus::NotServing);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServingStatus {
     /// It can.
@@ -54,7 +63,19 @@ impl ServingStatus {
 /// A health service, and the one who tells it how things are.
 ///
 /// The server as a whole (the empty name) is SERVING, and so are all services of the server that it
-/// is added to, unless they were set before.
+/// is added to, unless they were set before. `Check` and `Watch` take any name; `List` answers
+/// RESOURCE_EXHAUSTED when there are more than 100 (gRFC A90).
+///
+/// Callable from any thread; never blocks.
+///
+/// ```
+/// use turnstile::{Server, health};
+///
+/// let (reporter, health) = health::service();
+/// let server = Server::builder().add_service(health).bind("127.0.0.1:0")?;
+/// # drop((reporter, server));
+/// # Ok::<(), turnstile::Error>(())
+/// ```
 pub fn service() -> (Reporter, Service) {
     let registry = Arc::new(Registry::default());
     let service = proto::health::server(Health(registry.clone())).attach(registry.clone());
@@ -64,22 +85,66 @@ pub fn service() -> (Reporter, Service) {
 /// Tells a health service how things are. Clones tell the same one.
 ///
 /// Callable from any thread; never blocks.
+///
+/// ```
+/// use turnstile::health::{Reporter, ServingStatus};
+///
+/// /// Services need not be the server's own: what it depends on may have a name, too.
+/// fn on_database_change(reporter: &Reporter, is_there: bool) {
+///     if is_there {
+///         reporter.set("database", ServingStatus::Serving);
+///     } else {
+///         reporter.set("database", ServingStatus::NotServing);
+///     }
+/// }
+/// # on_database_change(&turnstile::health::service().0, true);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reporter(Arc<Registry>);
 
 impl Reporter {
     /// Sets how a service is, by its full name; the empty name is the server as a whole. Clients that
     /// watch it are told. While the server drains, it is kept for nobody.
+    ///
+    /// ```
+    /// use turnstile::health::{self, ServingStatus};
+    ///
+    /// // Clients wait until the caches are warm.
+    /// let (reporter, service) = health::service();
+    /// reporter.set("", ServingStatus::NotServing);
+    /// // ... warm them, and then:
+    /// reporter.set("", ServingStatus::Serving);
+    /// # drop(service);
+    /// ```
     pub fn set(&self, service: &str, status: ServingStatus) {
         self.0.set(service, status);
     }
 
     /// Forgets a service: `Check` says NOT_FOUND, and who watches it is told SERVICE_UNKNOWN.
+    ///
+    /// ```
+    /// let (reporter, service) = turnstile::health::service();
+    /// reporter.set("plugin.Search", turnstile::health::ServingStatus::Serving);
+    /// reporter.clear("plugin.Search"); // the plugin was unloaded
+    /// # drop(service);
+    /// ```
     pub fn clear(&self, service: &str) {
         self.0.clear(service);
     }
 
     /// Sets everything to NOT_SERVING, for good: the server will go soon.
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    /// use turnstile::{Server, health::Reporter};
+    ///
+    /// /// Stops, from a thread that does not serve, without an error for anybody.
+    /// fn stop(server: &Server, reporter: &Reporter) {
+    ///     reporter.drain();
+    ///     thread::sleep(Duration::from_secs(5)); // balancers notice, and send calls elsewhere
+    ///     server.shutdown(Duration::from_secs(30));
+    /// }
+    /// ```
     pub fn drain(&self) {
         self.0.drain();
     }

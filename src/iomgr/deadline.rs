@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// When a wait ends.
+/// When a wait ends: at a point of the system's monotonic clock, at once, or never.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,16 +30,47 @@ impl Deadline {
     pub const NONE: Self = Self(Kind::None);
 
     /// Passes at `instant`.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use turnstile::Deadline;
+    ///
+    /// let until = Instant::now() + Duration::from_secs(1);
+    /// assert_eq!(Deadline::at(until).instant(), Some(until));
+    /// assert_eq!(Deadline::from(until), Deadline::at(until));
+    /// ```
     pub const fn at(instant: Instant) -> Self {
         Self(Kind::At(instant))
     }
 
     /// Passes in `duration` from now; a duration too long for the clock never passes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use turnstile::Deadline;
+    ///
+    /// assert!(!Deadline::after(Duration::from_secs(1)).has_passed());
+    /// assert_eq!(Deadline::after(Duration::MAX), Deadline::NONE);
+    /// ```
     pub fn after(duration: Duration) -> Self {
         Instant::now().checked_add(duration).map_or(Self::NONE, Self::at)
     }
 
     /// Whether it has passed.
+    ///
+    /// ```
+    /// use turnstile::Deadline;
+    ///
+    /// /// Does work in steps, for as long as somebody wants it.
+    /// fn count(deadline: Deadline) -> u64 {
+    ///     let mut steps = 0;
+    ///     while !deadline.has_passed() {
+    ///         steps += 1;
+    ///     }
+    ///     steps
+    /// }
+    /// assert_eq!(count(Deadline::NOW), 0);
+    /// ```
     pub fn has_passed(self) -> bool {
         match self.0 {
             Kind::Now => true,
@@ -49,6 +80,18 @@ impl Deadline {
     }
 
     /// How long until it passes (zero if it has), or `None` if it never does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use turnstile::Deadline;
+    ///
+    /// /// How long a query may take: what is left, and 5 seconds at most.
+    /// fn query_timeout(deadline: Deadline) -> Duration {
+    ///     deadline.remaining().map_or(Duration::from_secs(5), |left| left.min(Duration::from_secs(5)))
+    /// }
+    /// assert_eq!(query_timeout(Deadline::NOW), Duration::ZERO);
+    /// assert_eq!(query_timeout(Deadline::NONE), Duration::from_secs(5));
+    /// ```
     pub fn remaining(self) -> Option<Duration> {
         match self.0 {
             Kind::Now => Some(Duration::ZERO),
@@ -58,6 +101,13 @@ impl Deadline {
     }
 
     /// The instant, if it is one.
+    ///
+    /// ```
+    /// use turnstile::Deadline;
+    ///
+    /// assert_eq!(Deadline::NONE.instant(), None);
+    /// assert_eq!(Deadline::NOW.instant(), None);
+    /// ```
     pub fn instant(self) -> Option<Instant> {
         match self.0 {
             Kind::At(instant) => Some(instant),

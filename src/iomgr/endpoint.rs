@@ -40,6 +40,16 @@ pub(crate) trait Endpoint: Send {
 }
 
 /// Who is at the other end of a connection.
+///
+/// Its text is what gRPC's naming document has for an address.
+///
+/// ```
+/// use turnstile::PeerAddress;
+///
+/// let peer = PeerAddress::Tcp("192.0.2.1:4711".parse()?);
+/// assert_eq!(peer.to_string(), "ipv4:192.0.2.1:4711");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerAddress {
@@ -93,6 +103,15 @@ impl UnixPeer {
 ///
 /// The process may have handed the socket on, or have ended, since then: `uid` and `gid` are fit for
 /// authorization, `pid` is for logs.
+///
+/// ```
+/// use turnstile::UnixCredentials;
+///
+/// /// Root, and the group of operators.
+/// fn may_stop_the_server(client: UnixCredentials, operators: u32) -> bool {
+///     client.uid == 0 || client.gid == operators
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnixCredentials {

@@ -39,6 +39,15 @@ pub(super) struct Registry {
 
 impl Channelz {
     /// Without servers yet.
+    ///
+    /// ```
+    /// use turnstile::Server;
+    /// use turnstile::channelz::Channelz;
+    ///
+    /// let channelz = Channelz::new();
+    /// let mut builder = Server::builder();
+    /// builder.channelz(&channelz);
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }

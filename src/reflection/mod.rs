@@ -42,7 +42,24 @@ mod v1alpha {
 /// The reflection service over what `FILE_DESCRIPTOR_SET` describes: a serialized
 /// `google.protobuf.FileDescriptorSet`.
 ///
+/// It may be called from any thread, and does not block.
+///
+/// # Errors
 /// A set that cannot be read is an error of the server's [`bind`](crate::Builder::bind).
+///
+/// ```
+/// # use turnstile_protos::helloworld;
+/// use helloworld::FILE_DESCRIPTOR_SET;
+/// use turnstile::{Server, reflection};
+///
+/// let reflection = reflection::service(FILE_DESCRIPTOR_SET);
+/// let server = Server::builder().add_service(reflection).bind("127.0.0.1:0")?;
+/// # drop(server);
+///
+/// let broken = reflection::service(b"not a descriptor set");
+/// assert!(Server::builder().add_service(broken).bind("127.0.0.1:0").is_err());
+/// # Ok::<(), turnstile::Error>(())
+/// ```
 pub fn service(descriptor_set: &[u8]) -> Service {
     service_of([descriptor_set])
 }
@@ -51,8 +68,19 @@ pub fn service(descriptor_set: &[u8]) -> Service {
 /// One that this crate brings too, such as google/rpc/status.proto, may be another version of it:
 /// the set's is served.
 ///
+/// # Errors
 /// A set that cannot be read, or two files of one name that differ, are an error of the server's
 /// [`bind`](crate::Builder::bind).
+///
+/// ```
+/// # use turnstile_protos::{echo, helloworld};
+/// use turnstile::{Server, reflection};
+///
+/// let sets = [helloworld::FILE_DESCRIPTOR_SET, echo::FILE_DESCRIPTOR_SET];
+/// let server = Server::builder().add_service(reflection::service_of(sets)).bind("127.0.0.1:0")?;
+/// # drop(server);
+/// # Ok::<(), turnstile::Error>(())
+/// ```
 pub fn service_of<'a>(descriptor_sets: impl IntoIterator<Item = &'a [u8]>) -> Service {
     const V1ALPHA: MethodDescriptor<Request, Response> =
         MethodDescriptor::bidi_streaming(v1alpha::PATH);

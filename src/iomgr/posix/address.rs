@@ -16,7 +16,21 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// An address that a server listens on.
+/// An address that a server listens on: see [`Builder::listen`](crate::Builder::listen).
+///
+/// ```
+/// use turnstile::{ListenAddress, Server};
+///
+/// let mut builder = Server::builder();
+/// let server = builder.listen("127.0.0.1:0").listen("unix-abstract:turnstile-doc-listen").build()?;
+/// for address in server.addresses() {
+///     match address {
+///         ListenAddress::Tcp(address) => println!("port {}", address.port()), // not 0
+///         other => println!("{other}"), // unix-abstract:turnstile-doc-listen
+///     }
+/// }
+/// # Ok::<(), turnstile::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenAddress {
