@@ -1,4 +1,8 @@
-//! The rules of the source's layers, checked on its text.
+//! The rules of the source's layers, and of its docs, checked on its text.
+
+mod architecture {
+    pub(crate) mod examples;
+}
 
 use std::fs;
 use std::path::Path;

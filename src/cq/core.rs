@@ -16,7 +16,9 @@ const POPS_PER_POLL: usize = 128;
 
 /// A queue, seen by those who post to it and those who take from it.
 ///
-/// `T` is the application's tag and `O` what an operation ends with.
+/// `T` is the application's tag and `O` what an operation ends with. Public for [`Queue`](super::Queue),
+/// which nobody else implements.
+#[doc(hidden)]
 pub struct Core<T, O> {
     iomgr: Arc<Iomgr>,
     pollset: Arc<Pollset>,
