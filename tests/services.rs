@@ -14,6 +14,7 @@ mod services {
     pub(crate) mod interceptors;
     pub(crate) mod kinds;
     pub(crate) mod limits;
+    pub(crate) mod listening;
     pub(crate) mod log;
     pub(crate) mod metadata;
     pub(crate) mod names;

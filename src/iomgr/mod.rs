@@ -30,7 +30,7 @@ pub(crate) use endpoint::Endpoint;
 pub use endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 pub(crate) use exec_ctx::{ExecCtx, Run, Scheduled, attends, drop_later};
 pub use posix::ListenAddress;
-pub(crate) use posix::{AcceptHandler, Iomgr, Listening, Pollset, TcpListener};
+pub(crate) use posix::{AcceptHandler, Bound, Iomgr, Listening, Pollset, TcpListener};
 pub(crate) use timers::TimerId;
 pub(crate) use turn::Turn;
 

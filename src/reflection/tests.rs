@@ -93,7 +93,7 @@ fn a_users_version_of_a_file_that_this_crate_brings_too_is_served() {
         let own = ask(&reflection(), Some(Wanted::FileByFilename(name.to_owned())));
         assert!(matches!(own, Answer::FileDescriptorResponse(_)), "{name} is no own file: {own:?}");
         let set = other_version(name, "proto2");
-        assert_eq!(service(&set).take_error().map(|error| error.to_string()), None);
+        assert_eq!(service(&set).error().map(|error| error.to_string()), None);
         match ask(&over(&[&set]), Some(Wanted::FileByFilename(name.to_owned()))) {
             Answer::FileDescriptorResponse(files) => {
                 let file =
@@ -122,5 +122,5 @@ fn a_set_that_cannot_be_read_is_an_error_of_the_server() {
     let error =
         Server::builder().add_service(service(b"nonsense")).bind("127.0.0.1:0").unwrap_err();
     assert!(error.to_string().contains("FILE_DESCRIPTOR_SET"), "{error}");
-    assert!(service_of([]).take_error().is_none());
+    assert!(service_of([]).error().is_none());
 }

@@ -1,28 +1,20 @@
 //! How a server is described before it listens.
 
-use super::connections::Connections;
-use super::methods::{Method, Methods, Payload, Registered};
-use super::run_queue::RunQueue;
-use super::{Inner, Server};
+use super::methods::{Method, Payload, Registered};
 use crate::call::MessageRules;
 use crate::codec::{Codec, Raw};
 use crate::compression::{Encoding, Encodings};
-use crate::error::{Error, Result};
-use crate::iomgr::{ExecCtx, Iomgr, ListenAddress, Listening, TcpListener};
 use crate::monitor::Channelz;
 use crate::service::{
-    self, Attachment, Chain, Interceptor, MethodConfig, MethodDescriptor, Service, Streaming,
-    Writer,
+    self, Chain, Interceptor, MethodConfig, MethodDescriptor, Service, Streaming, Writer,
 };
-use crate::stats::{self, Stats};
+use crate::stats::Stats;
 use crate::status::Status;
 use crate::transport::h2::Config;
 use bytes::Bytes;
-use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::mem;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Describes a [`Server`]. Made by [`Server::builder`].
 ///
@@ -38,25 +30,25 @@ use std::time::Duration;
 #[derive(Debug)]
 #[must_use = "a server listens when it is built"]
 pub struct Builder {
-    addresses: Vec<String>,
-    methods: Vec<Registered>,
-    services: Vec<Service>,
-    fallback: Option<Service>,
+    pub(super) listeners: Vec<Listen>,
+    pub(super) methods: Vec<Registered>,
+    pub(super) services: Vec<Service>,
+    pub(super) fallback: Option<Service>,
     /// The services and the fallback belong to a server already.
-    has_given_services: bool,
-    interceptors: Chain,
-    stats: StatsList,
-    channelz: Option<Channelz>,
+    pub(super) has_given_services: bool,
+    pub(super) interceptors: Chain,
+    pub(super) stats: StatsList,
+    pub(super) channelz: Option<Channelz>,
     pub(super) config: Config,
-    rules: MessageRules,
-    reuse_port: bool,
-    max_waiting_calls: usize,
+    pub(super) rules: MessageRules,
+    pub(super) reuse_port: bool,
+    pub(super) max_waiting_calls: usize,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
-            addresses: Vec::new(),
+            listeners: Vec::new(),
             methods: Vec::new(),
             services: Vec::new(),
             fallback: None,
@@ -104,7 +96,7 @@ impl Builder {
     pub fn fallback<F, Fut>(&mut self, handler: F) -> &mut Self
     where
         F: Fn(Streaming<Bytes>, Writer<Bytes>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = std::result::Result<(), Status>> + Send + 'static,
+        Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
         const ANY: MethodDescriptor<Bytes, Bytes, Raw> = MethodDescriptor::bidi_streaming("/*");
         let service = service::Builder::new("*", ())
@@ -170,38 +162,50 @@ impl Builder {
     /// Adds an address to listen on: `host:port`, `[ipv6]:port`, `unix:/path` or
     /// `unix-abstract:name`. Port 0 asks for a free one. A host name listens on every address it
     /// stands for.
+    ///
+    /// The file of a UNIX socket is removed when the server stops listening. One that a dead program
+    /// has left is replaced.
     pub fn listen(&mut self, address: &str) -> &mut Self {
-        self.addresses.push(address.to_owned());
+        self.listeners.push(Listen::At(address.to_owned()));
         self
     }
 
-    /// Adds an address unless there is one.
-    pub(super) fn listen_by_default(&mut self, address: &str) {
-        if self.addresses.is_empty() {
-            self.listen(address);
-        }
+    /// Adds a socket that listens already: a [`TcpListener`](std::net::TcpListener) or
+    /// [`UnixListener`](std::os::unix::net::UnixListener) of std, or what the service manager has
+    /// opened (socket activation). Clients that have connected to it before are served too.
+    ///
+    /// The server closes the socket when it stops listening, and leaves the file of a UNIX socket
+    /// where it is, since that belongs to whoever has bound it. Other copies of the socket, here or
+    /// in another process, still listen then. All copies become non-blocking, and
+    /// [`reuse_port`](Self::reuse_port) is not for this one.
+    ///
+    /// A socket that streams cannot be accepted from makes [`build`](Self::build) fail.
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use turnstile::Server;
+    ///
+    /// let socket = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = socket.local_addr()?;
+    /// // Whoever is told the address can connect from here on.
+    /// let server = Server::builder().listen_on(socket).build()?;
+    /// assert_eq!(server.local_addr(), Some(address));
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
+    pub fn listen_on(&mut self, socket: impl Into<OwnedFd>) -> &mut Self {
+        self.listeners.push(Listen::On(socket.into()));
+        self
+    }
+
+    /// Whether it has been told where to listen.
+    pub(super) fn listens_somewhere(&self) -> bool {
+        !self.listeners.is_empty()
     }
 
     /// Lets other sockets listen on the same ports (SO_REUSEPORT). Off by default, so that a port
     /// in use is an error.
     pub fn reuse_port(&mut self, reuse: bool) -> &mut Self {
         self.reuse_port = reuse;
-        self
-    }
-
-    /// The largest message that is received, in bytes without its prefix, both as it comes and when
-    /// it is decompressed. Default 4 MiB; a larger one ends its call with RESOURCE_EXHAUSTED, and
-    /// no more of it than this is ever held.
-    pub fn max_receive_message_size(&mut self, bytes: usize) -> &mut Self {
-        self.config.max_message_size = bytes;
-        self.rules.max_receive_size = bytes;
-        self
-    }
-
-    /// The largest message that is sent, in bytes before compression. Unlimited by default; a larger
-    /// one ends its call with RESOURCE_EXHAUSTED, and with the two sizes in the message.
-    pub fn max_send_message_size(&mut self, bytes: usize) -> &mut Self {
-        self.rules.max_send_size = bytes;
         self
     }
 
@@ -235,190 +239,22 @@ impl Builder {
         self.rules.compression = encoding.into();
         self
     }
+}
 
-    /// The largest request metadata, in bytes as RFC 9113 section 6.5.2 counts them: names, values
-    /// and 32 for each entry. Default 16 KiB; more ends the call with RESOURCE_EXHAUSTED. Beyond
-    /// 64 KiB the answer is HTTP's 431.
-    pub fn max_metadata_size(&mut self, bytes: usize) -> &mut Self {
-        self.config.max_metadata_size = bytes;
-        self
-    }
-
-    /// How many calls a client may have at once on one connection. Unlimited by default.
-    pub fn max_concurrent_streams(&mut self, streams: u32) -> &mut Self {
-        self.config.max_concurrent_streams = Some(streams);
-        self
-    }
-
-    /// How many bytes of one call's messages a client may send before the application takes them.
-    /// Default 1 MiB, at most 2^31 - 1 (RFC 9113 section 6.9.1).
-    pub fn stream_window(&mut self, bytes: u32) -> &mut Self {
-        self.config.stream_window = bytes.min(MAX_WINDOW);
-        self
-    }
-
-    /// The same for all calls of a connection together. Default 16 MiB. Keep it a multiple of the
-    /// stream's: calls whose messages nobody takes hold on to their part of it.
-    pub fn connection_window(&mut self, bytes: u32) -> &mut Self {
-        self.config.connection_window = bytes.min(MAX_WINDOW);
-        self
-    }
-
-    /// How long a new connection may take to begin with HTTP/2: its preface and its SETTINGS.
-    /// Default 120 seconds.
-    pub fn handshake_timeout(&mut self, timeout: Duration) -> &mut Self {
-        self.config.timeouts.handshake = timeout;
-        self
-    }
-
-    /// How long a client may take to answer the PING of a graceful shutdown. Default 20 seconds.
-    /// After that, new calls are refused, and the connection is closed with its last call.
-    pub fn goaway_timeout(&mut self, timeout: Duration) -> &mut Self {
-        self.config.timeouts.goaway = timeout;
-        self
-    }
-
-    /// How many calls of each method may wait. Default 1000; more end with RESOURCE_EXHAUSTED.
-    ///
-    /// This is for methods whose calls are requested, while nobody has requested one; and for
-    /// blocking handlers, while no thread in [`Server::run`] is free. Each call of a blocking
-    /// handler waits at least for a moment, so 0 counts as 1 for them, and one whose client has
-    /// gone counts until a thread comes. Calls of async handlers begin at once and do not wait.
-    pub fn max_waiting_calls(&mut self, calls: usize) -> &mut Self {
-        self.max_waiting_calls = calls;
-        self
-    }
-
-    /// Listens on `address`, besides those of [`listen`](Self::listen), and gives the server.
-    ///
-    /// # Errors
-    /// As [`build`](Self::build).
-    pub fn bind(&mut self, address: &str) -> Result<Server> {
-        self.listen(address).build()
-    }
-
-    /// Listens, and gives the server. Looking up host names blocks.
-    ///
-    /// # Errors
-    /// An address that cannot be read, or listened on (in use, not allowed), with the address and
-    /// the cause; a polling engine that does not start; no address at all; two services with one
-    /// name, or a service and a registered method with one path; services that went to a server
-    /// before.
-    pub fn build(&mut self) -> Result<Server> {
-        if self.addresses.is_empty() {
-            let message = "the server has no address; give it one with Builder::listen";
-            return Err(Error::config(message));
-        }
-        if self.has_given_services {
-            let message = "this builder's services went to the server that it built, or tried to; \
-                           make another builder, with services of its own";
-            return Err(Error::config(message));
-        }
-        self.check_services()?;
-        let iomgr = Iomgr::of_process()?;
-        let run_queue = RunQueue::new(iomgr.clone());
-        let served = self.served();
-        let (methods, attachments) = self.take_services();
-        attachments.iter().for_each(|it| it.on_build(served.clone()));
-        let inner = Arc::new(Inner {
-            iomgr: iomgr.clone(),
-            config: Arc::new(self.config.clone()),
-            methods,
-            stats: stats::combine(&self.stats.0),
-            monitor: self.channelz.as_ref().map(Channelz::monitor),
-            run_queue,
-            attachments,
-            connections: Connections::default(),
-        });
-        let options = Listening {
-            reuse_port: self.reuse_port,
-            user_timeout: self.config.timeouts.user_timeout(),
-        };
-        let mut listeners = Vec::new();
-        for text in &self.addresses {
-            for address in ListenAddress::resolve(text)? {
-                listeners.push(TcpListener::bind(&iomgr, &address, options, inner.clone())?);
-            }
-        }
-        let addresses: Vec<_> = listeners.iter().map(|it| it.address().clone()).collect();
-        for address in &addresses {
-            let engine = iomgr.engine_name();
-            tracing::info!(target: "turnstile::server", %address, engine, "listening");
-        }
-        inner.monitor.iter().for_each(|monitor| monitor.enter(&addresses));
-        let _context = ExecCtx::enter();
-        inner.connections.listen(listeners);
-        Ok(Server { inner, addresses })
-    }
-
-    /// Each service and each path is there once, and each service could be made.
-    fn check_services(&mut self) -> Result<()> {
-        if let Some(error) = self.services.iter_mut().find_map(Service::take_error) {
-            return Err(error);
-        }
-        let mut names = HashSet::new();
-        let mut paths: HashSet<&str> = self.methods.iter().map(|it| it.method.name()).collect();
-        for service in &self.services {
-            if let Some(name) = service.names().iter().find(|name| !names.insert(**name)) {
-                return Err(Error::config(format!(
-                    "the service {name} was added twice; add each service once",
-                )));
-            }
-            if let Some(path) = service.paths().find(|path| !paths.insert(path)) {
-                return Err(Error::config(format!(
-                    "the method {path} has a handler in the service {} and was registered or added \
-                     besides; do one of the two",
-                    service.name(),
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// The services that clients find here; `None` if calls of any are taken.
-    fn served(&self) -> Option<BTreeSet<String>> {
-        if self.fallback.is_some() {
-            return None;
-        }
-        let services = self.services.iter().flat_map(Service::names).map(ToString::to_string);
-        let service_of =
-            |path: &str| path.trim_start_matches('/').split('/').next().map(str::to_owned);
-        let registered = self.methods.iter().filter_map(|it| service_of(it.method.name()));
-        Some(services.chain(registered).collect())
-    }
-
-    /// Takes the services: their methods, and what wants to know of the server.
-    fn take_services(&mut self) -> (Methods, Vec<Arc<dyn Attachment>>) {
-        self.has_given_services = !self.services.is_empty() || self.fallback.is_some();
-        let chain = &self.interceptors;
-        let (mut handled, mut attachments) = (Vec::new(), Vec::new());
-        for service in mem::take(&mut self.services) {
-            let (methods, attached) = service.into_parts();
-            handled.extend(methods.into_iter().map(|method| method.intercepted_by(chain)));
-            attachments.extend(attached);
-        }
-        let fallback = self.fallback.take().and_then(|service| service.into_parts().0.pop());
-        let fallback = fallback.map(|method| method.intercepted_by(chain));
-        let methods = Methods::new(
-            self.methods.clone(),
-            handled,
-            fallback,
-            self.rules,
-            self.max_waiting_calls,
-        );
-        (methods, attachments)
-    }
+/// Where a server will listen.
+#[derive(Debug)]
+pub(super) enum Listen {
+    At(String),
+    /// A socket that listens already.
+    On(OwnedFd),
 }
 
 /// What a server's calls are told to.
 #[derive(Default)]
-struct StatsList(Vec<Arc<dyn Stats>>);
+pub(super) struct StatsList(pub(super) Vec<Arc<dyn Stats>>);
 
 impl fmt::Debug for StatsList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("StatsList").field(&self.0.len()).finish()
     }
 }
-
-/// RFC 9113 section 6.9.1.
-const MAX_WINDOW: u32 = (1 << 31) - 1;

@@ -10,6 +10,20 @@ use std::time::Duration;
 /// the millisecond, since a busy connection must not pay for a clock: where something must not
 /// happen *for* a time, it may take a quarter of the time longer until that is noticed.
 impl Builder {
+    /// How long a new connection may take to begin with HTTP/2: its preface and its SETTINGS.
+    /// Default 120 seconds.
+    pub fn handshake_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.config.timeouts.handshake = timeout;
+        self
+    }
+
+    /// How long a client may take to answer the PING of a graceful shutdown. Default 20 seconds.
+    /// After that, new calls are refused, and the connection is closed with its last call.
+    pub fn goaway_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.config.timeouts.goaway = timeout;
+        self
+    }
+
     /// Finds clients that are gone without a word: when nothing has come from one for `time`, it is
     /// sent a PING, and when nothing comes for `timeout` after that, the connection is closed and
     /// its calls are cancelled. Any byte is a sign of life.

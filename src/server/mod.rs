@@ -7,10 +7,12 @@ mod builder;
 mod connections;
 mod handled;
 mod lifetimes;
+mod limits;
 #[cfg(all(test, turnstile_loom))]
 mod loom_models;
 mod methods;
 mod run_queue;
+mod start;
 mod task;
 pub mod test_server;
 #[cfg(all(test, not(turnstile_loom)))]

@@ -77,8 +77,11 @@ impl TestServer {
         threads: usize,
         builder: &mut Builder,
     ) -> Result<Self> {
-        builder.listen_by_default("127.0.0.1:0");
-        let server = Arc::new(builder.build()?);
+        let built = match builder.listens_somewhere() {
+            true => builder.build(),
+            false => builder.bind("127.0.0.1:0"),
+        };
+        let server = Arc::new(built?);
         for _ in 0..threads {
             let server = server.clone();
             scope.spawn(move || server.run());

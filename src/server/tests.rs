@@ -11,13 +11,17 @@ use crate::cq::CompletionQueue;
 use crate::iomgr::{
     AcceptHandler as _, Deadline, ExecCtx, Run as _, endpoint_for_tests, iomgr_for_tests,
 };
+use crate::service::{self, Attachment};
 use crate::status::Status;
 use crate::testing::PATIENCE;
 use crate::testing::http2::{Frame, frames, greeting, request};
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 type Queue = CompletionQueue<u32, Outcome>;
 
@@ -170,4 +174,27 @@ fn a_grace_that_is_over_before_its_shutdown_begins_lets_no_connection_in_between
     server.shutdown_and_notify(&queue, 7).unwrap();
     let event = queue.next(Deadline::after(PATIENCE)).expect("there is nothing to wait for");
     assert_eq!((event.tag, event.is_ok()), (7, true));
+}
+
+#[derive(Default)]
+struct CountsBuilds(AtomicUsize);
+
+impl Attachment for CountsBuilds {
+    fn on_build(&self, services: Option<BTreeSet<String>>) {
+        assert_eq!(services, Some(BTreeSet::from(["test.Demo".to_owned()])));
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_service_is_told_of_a_server_only_when_that_listens() {
+    let builds = Arc::new(CountsBuilds::default());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = service::Builder::new("test.Demo", ()).build().attach(builds.clone());
+    let mut builder = Server::builder();
+    builder.add_service(service);
+    builder.bind(&taken.local_addr().unwrap().to_string()).unwrap_err();
+    assert_eq!(builds.0.load(SeqCst), 0);
+    builder.bind("127.0.0.1:0").unwrap();
+    assert_eq!(builds.0.load(SeqCst), 1);
 }

@@ -118,8 +118,8 @@ impl Service {
     }
 
     /// Its error, if it could not be made.
-    pub(crate) fn take_error(&mut self) -> Option<Error> {
-        self.error.take()
+    pub(crate) fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
     }
 
     /// The paths of the methods (`/package.Service/Method`), in the order in which they were added.

@@ -1,20 +1,15 @@
-//! Where a server listens: parsing and binding.
+//! Where a server listens, as text and as it is.
 
 mod tcp;
 
-use super::sys::{self, Accepted, Listening};
+use super::sys::{self, Accepted};
 use crate::iomgr::endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
-use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// An address that a server listens on: see [`Builder::listen`](crate::Builder::listen).
 ///
@@ -76,28 +71,6 @@ impl ListenAddress {
         Ok(addresses)
     }
 
-    /// Opens a socket that listens here, and says where that is (which port, for port 0).
-    pub(super) fn listen(&self, options: Listening) -> io::Result<(OwnedFd, Self)> {
-        match self {
-            Self::Tcp(address) => {
-                let socket = options.tcp(*address)?;
-                let socket = StdTcpListener::from(socket);
-                let bound = Self::Tcp(socket.local_addr()?);
-                Ok((socket.into(), bound))
-            }
-            Self::Unix(path) => {
-                let listener = bind_path(path)?;
-                listener.set_nonblocking(true)?;
-                Ok((listener.into(), self.clone()))
-            }
-            Self::Abstract(name) => {
-                let listener = UnixListener::bind_addr(&UnixAddress::from_abstract_name(name)?)?;
-                listener.set_nonblocking(true)?;
-                Ok((listener.into(), self.clone()))
-            }
-        }
-    }
-
     /// The peer of a connection that came in here.
     pub(super) fn peer(&self, connection: &Accepted) -> PeerAddress {
         match (self, connection.peer) {
@@ -108,14 +81,6 @@ impl ListenAddress {
                 unix_peer(path, connection)
             }
             (Self::Tcp(address), None) => PeerAddress::Tcp(*address),
-        }
-    }
-
-    /// Removes what listening left in the file system.
-    pub(super) fn clean_up(&self) {
-        if let Self::Unix(path) = self {
-            // Somebody may have removed it already, which is as well.
-            let _ = fs::remove_file(path);
         }
     }
 }
@@ -144,23 +109,6 @@ fn unix_peer(path: PathBuf, connection: &Accepted) -> PeerAddress {
         }
     };
     PeerAddress::Unix(UnixPeer::new(path, credentials))
-}
-
-/// Binds a path; a socket that a dead process left there is replaced, a live one is not.
-fn bind_path(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
-            fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        result => result,
-    }
-}
-
-fn is_left_over(path: &Path) -> bool {
-    let is_socket = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    let refused = io::ErrorKind::ConnectionRefused;
-    is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == refused)
 }
 
 fn unreadable(text: &str, cause: &str) -> io::Error {

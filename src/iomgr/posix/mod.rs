@@ -10,10 +10,12 @@ mod manager;
 mod turnstile;
 
 mod address;
+mod bound;
 mod tcp_endpoint;
 mod tcp_listener;
 
 pub use address::ListenAddress;
+pub(crate) use bound::Bound;
 pub(crate) use manager::Iomgr;
 pub(crate) use sys::Listening;
 pub(crate) use tcp_listener::{AcceptHandler, TcpListener};

@@ -1,9 +1,9 @@
 //! A listening socket that accepts while threads poll.
 
 use super::address::ListenAddress;
-use super::fd::Fd;
+use super::bound::Bound;
 use super::manager::Iomgr;
-use super::sys::{self, Accepted, Listening, errno};
+use super::sys::{self, Accepted, errno};
 use super::tcp_endpoint::TcpEndpoint;
 use crate::iomgr::endpoint::Endpoint;
 use crate::iomgr::exec_ctx::{Run, Scheduled};
@@ -43,7 +43,7 @@ pub(crate) struct TcpListener {
 
 struct State {
     /// `None` once closed.
-    fd: Option<Fd>,
+    socket: Option<Bound>,
     resting: Option<TimerId>,
 }
 
@@ -60,26 +60,19 @@ enum Pause {
 }
 
 impl TcpListener {
-    /// Binds and listens. Nothing is accepted before `start`.
-    ///
-    /// # Errors
-    /// The system's, with the address in the message.
-    pub(crate) fn bind(
+    /// Nothing is accepted before `start`.
+    pub(crate) fn new(
         iomgr: &Arc<Iomgr>,
-        address: &ListenAddress,
-        options: Listening,
+        socket: Bound,
         handler: Arc<dyn AcceptHandler>,
-    ) -> io::Result<Arc<Self>> {
-        let (socket, address) = address.listen(options).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        })?;
-        Ok(Arc::new(Self {
-            address,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            iomgr: iomgr.clone(),
+            address: socket.address().clone(),
             handler,
             scheduled: Scheduled::default(),
-            state: Mutex::new(State { fd: Some(Fd::new(iomgr, socket)?), resting: None }),
-            iomgr: iomgr.clone(),
-        }))
+            state: Mutex::new(State { socket: Some(socket), resting: None }),
+        })
     }
 
     /// Where it listens, with the port that the system chose.
@@ -94,30 +87,26 @@ impl TcpListener {
 
     /// Stops to accept and closes the socket; connections in its queue are refused by the kernel.
     pub(crate) fn close(&self) {
-        let (fd, resting) = {
+        let (socket, resting) = {
             let mut state = self.state.lock();
-            (state.fd.take(), state.resting.take())
+            (state.socket.take(), state.resting.take())
         };
         if let Some(timer) = resting {
             self.iomgr.timer_cancel(timer);
         }
-        if let Some(fd) = fd {
-            // In this order, since a closed path may be another server's the next moment.
-            self.address.clean_up();
-            drop(fd);
-        }
+        drop(socket);
     }
 
     /// Takes what waits, up to a bound, into `accepted`.
     fn accept_some(&self, waker: &Waker, accepted: &mut Vec<Accepted>) -> Pause {
         let state = self.state.lock();
-        let Some(fd) = &state.fd else { return Pause::End };
+        let Some(socket) = &state.socket else { return Pause::End };
         let mut failures = 0;
         while accepted.len() < ACCEPTS_PER_RUN {
-            match sys::accept(fd.as_fd()) {
+            match sys::accept(socket.as_fd()) {
                 Ok(connection) => accepted.push(connection),
                 Err(error) => match Failure::of(&error) {
-                    Failure::Empty => match fd.notify_on_read(waker) {
+                    Failure::Empty => match socket.notify(waker) {
                         Poll::Pending => return Pause::Armed,
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(_)) => return Pause::End,
@@ -157,7 +146,7 @@ impl TcpListener {
 
     fn rest(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        if state.fd.is_some() {
+        if state.socket.is_some() {
             let timer = self.iomgr.timer_init(Instant::now() + REST, self.clone());
             state.resting = Some(timer);
         }
@@ -223,7 +212,7 @@ impl Failure {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::{AcceptHandler, TcpListener};
+    use super::{AcceptHandler, Bound, TcpListener};
     use crate::iomgr::endpoint::Endpoint;
     use crate::iomgr::exec_ctx::ExecCtx;
     use crate::iomgr::posix::address::ListenAddress;
@@ -249,9 +238,9 @@ mod tests {
             let (accepted, any_port) =
                 (Arc::new(Counts::default()), "127.0.0.1:0".parse().unwrap());
             let address = ListenAddress::Tcp(any_port);
-            let listener =
-                TcpListener::bind(&iomgr(), &address, Default::default(), accepted.clone())
-                    .unwrap();
+            let iomgr = iomgr();
+            let socket = Bound::new(&iomgr, &address, Default::default()).unwrap();
+            let listener = TcpListener::new(&iomgr, socket, accepted.clone());
             let ListenAddress::Tcp(address) = *listener.address() else { panic!("it is TCP") };
             let _client = TcpStream::connect(address).unwrap();
             let context = ExecCtx::enter();

@@ -12,8 +12,8 @@ mod socket;
 pub(crate) use epoll::{Epoll, EpollEvent, Readiness};
 pub(crate) use eventfd::EventFd;
 pub(crate) use socket::{
-    Accepted, Listening, accept, current_cpu, local_address, peer_credentials, recvmsg, sendmsg,
-    set_nodelay, shutdown_write,
+    Accepted, Family, Listening, accept, current_cpu, family_of_listener, local_address,
+    peer_credentials, recvmsg, sendmsg, set_nodelay, shutdown_write,
 };
 
 use std::io;

@@ -53,16 +53,55 @@ impl Listening {
             // net.ipv6.bindv6only says.
             set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
         }
-        if let Some(timeout) = self.user_timeout {
-            // The kernel makes accepted sockets as copies of this one, with this option.
-            let millis = libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX);
-            set_option(&socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, millis.max(1))?;
-        }
+        self.set_user_timeout(&socket)?;
         bind(&socket, address)?;
         // SAFETY: the call takes no pointer, and the fd is open.
         check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) })?;
         Ok(socket)
     }
+
+    /// Sets what can still be set of a TCP socket that listens.
+    pub(crate) fn set_user_timeout(self, socket: &OwnedFd) -> io::Result<()> {
+        let Some(timeout) = self.user_timeout else { return Ok(()) };
+        // The kernel makes accepted sockets as copies of this one, with this option.
+        let millis = libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX);
+        set_option(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, millis.max(1))
+    }
+}
+
+/// What kind of address a socket has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Ip,
+    Unix,
+}
+
+/// The family of a socket from which streams can be accepted.
+///
+/// # Errors
+/// `InvalidInput`, with what it is instead.
+pub(crate) fn family_of_listener(socket: &OwnedFd) -> io::Result<Family> {
+    let number = |name| {
+        // SAFETY: each of the options asked for below is an int (socket(7)).
+        unsafe { option(socket, libc::SOL_SOCKET, name, 0 as libc::c_int) }
+    };
+    let unfit = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    let family = match number(libc::SO_DOMAIN) {
+        Ok(libc::AF_INET | libc::AF_INET6) => Family::Ip,
+        Ok(libc::AF_UNIX) => Family::Unix,
+        Ok(_) => return unfit("it is neither a TCP socket nor a UNIX socket"),
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
+            return unfit("it is not a socket");
+        }
+        Err(error) => return Err(error),
+    };
+    if number(libc::SO_TYPE)? != libc::SOCK_STREAM {
+        return unfit("its type is not SOCK_STREAM");
+    }
+    if number(libc::SO_ACCEPTCONN)? == 0 {
+        return unfit("it does not listen; bind it and call listen(2) first");
+    }
+    Ok(family)
 }
 
 fn set_option(
@@ -269,7 +308,10 @@ pub(crate) fn current_cpu() -> usize {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::{Accepted, Credentials, Listening, accept, option, peer_credentials};
+    use super::{
+        Accepted, Credentials, Family, Listening, accept, family_of_listener, option,
+        peer_credentials,
+    };
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt as _;
@@ -305,6 +347,18 @@ mod tests {
             let options = Listening { user_timeout: timeout, ..Listening::default() };
             assert_eq!(user_timeout(&accepted(options)), expected, "{timeout:?}");
         }
+    }
+
+    #[test]
+    fn connections_of_a_socket_that_listens_already_have_a_user_timeout_too() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap().into();
+        assert_eq!(family_of_listener(&socket).unwrap(), Family::Ip);
+        let timeout = Some(Duration::from_millis(20));
+        let options = Listening { user_timeout: timeout, ..Listening::default() };
+        options.set_user_timeout(&socket).unwrap();
+        let listener = TcpListener::from(socket);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(user_timeout(&accept(listener.as_fd()).unwrap()), 20);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{PATIENCE, iomgr, work_until};
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use crate::iomgr::posix::address::ListenAddress;
+use crate::iomgr::posix::bound::Bound;
 use crate::iomgr::posix::manager::Iomgr;
 use crate::iomgr::posix::tcp_endpoint::TcpEndpoint;
 use crate::iomgr::posix::tcp_listener::{AcceptHandler, TcpListener};
@@ -159,10 +160,8 @@ impl AcceptHandler for Accepts {
 
 fn listen(iomgr: &Arc<Iomgr>, address: &ListenAddress) -> io::Result<(Arc<TcpListener>, Accepted)> {
     let (sender, accepted) = mpsc::channel();
-    Ok((
-        TcpListener::bind(iomgr, address, Default::default(), Arc::new(Accepts(sender)))?,
-        accepted,
-    ))
+    let socket = Bound::new(iomgr, address, Default::default())?;
+    Ok((TcpListener::new(iomgr, socket, Arc::new(Accepts(sender))), accepted))
 }
 
 fn any_port() -> ListenAddress {
