@@ -22,6 +22,7 @@ mod services {
     pub(crate) mod queued;
     pub(crate) mod shutdown;
     pub(crate) mod threads;
+    pub(crate) mod until;
     pub(crate) mod waits;
     pub(crate) mod wakers;
 }

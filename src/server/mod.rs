@@ -12,7 +12,9 @@ mod limits;
 mod loom_models;
 mod methods;
 mod run_queue;
+mod serve;
 mod start;
+mod stop;
 mod task;
 pub mod test_server;
 #[cfg(all(test, not(turnstile_loom)))]
@@ -23,7 +25,7 @@ pub use methods::Method;
 
 use crate::call::{CallCore, MessageRules, NewCall, Observer, OnlyMessage, Outcome, Owner};
 use crate::cq::{PendingOp, Queue, ShutDown};
-use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Run};
+use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress};
 use crate::monitor::ServerMonitor;
 use crate::service::Attachment;
 use crate::stats::Stats;
@@ -38,7 +40,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 /// A server: it listens from [`Builder::bind`] on, and serves while threads wait on queues.
 ///
@@ -155,34 +156,6 @@ impl Server {
         Ok(())
     }
 
-    /// Serves on this thread: handles the calls of services, and does whatever I/O there is to do.
-    /// Returns when the server has been shut down and every call has ended.
-    ///
-    /// Call it on as many threads as the server shall have. Async handlers share them all; a
-    /// blocking handler has one to itself while it runs, so that as many calls of blocking services
-    /// are handled at once as there are threads here, and others wait for their turn.
-    ///
-    /// Callable from any thread; blocks until the shutdown is complete.
-    pub fn run(&self) {
-        self.inner.run_queue.run();
-    }
-
-    /// Shuts down gracefully, and lets [`run`](Self::run) return everywhere: listeners close,
-    /// clients are told to go elsewhere (GOAWAY) and may finish the calls they have. After `grace`
-    /// those are cancelled.
-    ///
-    /// Callable from any thread; never blocks. Of several calls, the shortest grace counts.
-    pub fn shutdown(&self, grace: Duration) {
-        let _context = ExecCtx::enter();
-        tracing::info!(target: "turnstile::server", ?grace, "shutting down");
-        if let Some(deadline) = Instant::now().checked_add(grace) {
-            let overdue = Arc::new(Overdue(self.inner.clone()));
-            let timer = self.inner.iomgr.timer_init(deadline, overdue);
-            self.inner.run_queue.keep_timer(timer);
-        }
-        self.inner.shutdown(None);
-    }
-
     /// Shuts down gracefully, with an event at the end. Listeners close; requested calls that have
     /// not come fail; calls that wait for a request end with UNAVAILABLE; clients are told to go
     /// elsewhere (GOAWAY) and may finish the calls they have. When all connections are closed, `tag`
@@ -225,17 +198,6 @@ impl Drop for Server {
         self.inner.methods.close();
         self.inner.run_queue.abandon();
         self.inner.monitor.iter().for_each(|monitor| monitor.leave());
-    }
-}
-
-/// A graceful shutdown's patience is over.
-struct Overdue(Arc<Inner>);
-
-impl Run for Overdue {
-    fn run(self: Arc<Self>) {
-        tracing::info!("the shutdown's grace is over; the calls that still run are cancelled");
-        // It may come before the shutdown that it is for, which is on another thread.
-        self.0.connections.close();
     }
 }
 

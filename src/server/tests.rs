@@ -5,7 +5,8 @@ mod observed;
 use super::connections::Connections;
 use super::methods::Methods;
 use super::run_queue::RunQueue;
-use super::{Inner, Overdue, Server};
+use super::serve::Overdue;
+use super::{Inner, Server};
 use crate::call::{Batch, Call, MessageRules, Outcome};
 use crate::cq::CompletionQueue;
 use crate::iomgr::{
