@@ -16,14 +16,27 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// Describes a [`Server`]. Made by [`Server::builder`].
+/// Describes a [`Server`](crate::Server). Made by [`Server::builder`](crate::Server::builder).
+///
+/// Services, then what differs from the defaults, then where to listen. Nothing happens before
+/// [`bind`](Self::bind) or [`build`](Self::build), and no other method blocks.
 ///
 /// ```
-/// use turnstile::Server;
+/// use std::time::Duration;
+/// use turnstile::{Server, health};
+/// # fn greeter() -> turnstile::Service {
+/// #     turnstile::service::Builder::new("demo.Greeter", ()).build()
+/// # }
 ///
-/// let mut builder = Server::builder();
-/// let say_hello = builder.register_unary("/helloworld.Greeter/SayHello");
-/// let server = builder.listen("127.0.0.1:0").listen("[::1]:0").build()?;
+/// let (_reporter, health) = health::service();
+/// let server = Server::builder()
+///     .add_service(greeter()) // such as greeter::server(MyGreeter), of generated code
+///     .add_service(health)
+///     .max_receive_message_size(1 << 20)
+///     .max_connection_age(Duration::from_secs(3600))
+///     .listen("127.0.0.1:0")
+///     .listen("[::1]:0")
+///     .build()?;
 /// assert_eq!(server.addresses().len(), 2);
 /// # Ok::<(), turnstile::Error>(())
 /// ```
@@ -63,8 +76,25 @@ impl Builder {
         }
     }
 
-    /// Adds a service, whose calls the threads in [`Server::run`] handle. Services of all styles may
-    /// be added side by side, and beside registered methods.
+    /// Adds a service, whose calls the threads in [`Server::run`](crate::Server::run) handle.
+    /// Services of all styles may be added side by side, and beside registered methods.
+    ///
+    /// Two services of one name, or one that could not be made, are errors of
+    /// [`build`](Self::build).
+    ///
+    /// ```
+    /// use turnstile::{MethodDescriptor, Response, Server, service};
+    ///
+    /// const GREET: MethodDescriptor<String, String> = MethodDescriptor::unary("/demo.Greeter/Greet");
+    ///
+    /// // By hand; with a .proto file it is `greeter::server(MyGreeter)`.
+    /// let greeter = service::Builder::new("demo.Greeter", ())
+    ///     .unary(GREET, |_, name| async move { Ok(Response::new(format!("Hello {}", *name))) })
+    ///     .build();
+    /// let server = Server::builder().add_service(greeter).bind("127.0.0.1:0")?;
+    /// # drop(server);
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
     pub fn add_service(&mut self, service: Service) -> &mut Self {
         self.services.push(service);
         self
@@ -116,8 +146,10 @@ impl Builder {
         self.register_as(method.path(), payload)
     }
 
-    /// Registers a method, whose calls can then be requested by themselves. The name is the
-    /// request's path: `/package.Service/Method`. Registering a name twice gives the same method.
+    /// Registers a method, whose calls can then be requested by themselves, for those who serve on
+    /// completion queues ([`request_registered_call`](crate::Server::request_registered_call)). The
+    /// name is the request's path: `/package.Service/Method`. Registering a name twice gives the
+    /// same method.
     pub fn register_method(&mut self, name: &str) -> Method {
         self.register_as(name, Payload::None)
     }

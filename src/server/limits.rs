@@ -92,9 +92,10 @@ impl Builder {
     /// How many calls of each method may wait. Default 1000; more end with RESOURCE_EXHAUSTED.
     ///
     /// This is for methods whose calls are requested, while nobody has requested one; and for
-    /// blocking handlers, while no thread in [`Server::run`] is free. Each call of a blocking
-    /// handler waits at least for a moment, so 0 counts as 1 for them, and one whose client has
-    /// gone counts until a thread comes. Calls of async handlers begin at once and do not wait.
+    /// blocking handlers, while no thread in [`Server::run`](crate::Server::run) is free. Each call
+    /// of a blocking handler waits at least for a moment, so 0 counts as 1 for them, and one whose
+    /// client has gone counts until a thread comes. Calls of async handlers begin at once and do not
+    /// wait.
     pub fn max_waiting_calls(&mut self, calls: usize) -> &mut Self {
         self.max_waiting_calls = calls;
         self

@@ -22,7 +22,18 @@ pub(super) enum Payload {
     OnlyMessage,
 }
 
-/// A method that was registered with a server's builder.
+/// A method that was registered with a server's builder
+/// ([`Builder::register`](super::Builder::register) and its neighbours).
+///
+/// Calls of it are asked for with
+/// [`Server::request_registered_call`](super::Server::request_registered_call). It displays as its
+/// name.
+///
+/// ```
+/// let mut builder = turnstile::Server::builder();
+/// let method = builder.register_unary("/helloworld.Greeter/SayHello");
+/// assert_eq!(method.name(), "/helloworld.Greeter/SayHello");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
     index: usize,

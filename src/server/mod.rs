@@ -1,7 +1,8 @@
 //! Servers: where they listen, and how the calls that come find those who asked for them.
 //!
-//! [`Builder`] makes a server; [`methods`] pairs calls with requests for calls; [`connections`]
-//! counts what is open, and knows when a shutdown is complete.
+//! [`Builder`] describes a server, and `start` makes it listen; [`methods`] pairs calls with their
+//! handlers, or with requests for calls; `serve` has what threads do, and [`connections`] counts
+//! what is open, and knows when a shutdown is complete.
 
 mod builder;
 mod connections;
@@ -41,13 +42,46 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
-/// A server: it listens from [`Builder::bind`] on, and serves while threads wait on queues.
+/// A server: services, where it listens, and the threads that the application lends it.
 ///
-/// Calls come out of queues to those who asked for them with [`request_call`](Self::request_call)
-/// or [`request_registered_call`](Self::request_registered_call). One request is one call, so ask
-/// for several at first, and for one more with each call that comes.
+/// [`Builder::bind`] makes one of services, and it listens from then on. It serves on each thread
+/// that is in [`run`](Self::run), until [`shutdown`](Self::shutdown) is called on any other.
 ///
-/// Dropping a server aborts what it serves; [`shutdown`](Self::shutdown) ends it gracefully.
+/// ```no_run
+/// # use turnstile_protos::helloworld::{FILE_DESCRIPTOR_SET, HelloReply, HelloRequest, greeter};
+/// # /*
+/// turnstile::include_proto!("helloworld");
+/// # */
+/// use turnstile::{Request, Response, Server, Status, reflection};
+///
+/// struct MyGreeter;
+///
+/// impl greeter::Service for MyGreeter {
+///     async fn say_hello(
+///         &self,
+///         request: Request<HelloRequest>,
+///     ) -> Result<Response<HelloReply>, Status> {
+///         Ok(Response::new(HelloReply { message: format!("Hello {}", request.name) }))
+///     }
+/// }
+///
+/// let server = Server::builder()
+///     .add_service(greeter::server(MyGreeter))
+///     .add_service(reflection::service(FILE_DESCRIPTOR_SET))
+///     .bind("127.0.0.1:50051")?;
+/// server.run(); // this thread serves
+/// # Ok::<(), turnstile::Error>(())
+/// ```
+///
+/// Dropping a server aborts what it serves; `shutdown` ends it gracefully.
+///
+/// # Without handlers
+///
+/// Calls can also come out of completion queues, to those who ask for them with
+/// [`request_registered_call`](Self::request_registered_call) and
+/// [`request_call`](Self::request_call). The threads that wait on queues then serve, and `run` is
+/// not needed; services can be there besides. One request is one call, so ask for several at first,
+/// and for one more with each call that comes.
 pub struct Server {
     inner: Arc<Inner>,
     addresses: Vec<ListenAddress>,
@@ -66,7 +100,7 @@ struct Inner {
 }
 
 impl Server {
-    /// Begins to describe a server.
+    /// Begins to describe a server. See [`Builder`].
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -79,7 +113,17 @@ impl Server {
         })
     }
 
-    /// Every address that it listens on, in the order in which they were given.
+    /// Every address that it listens on, in the order in which they were given. They stay when it
+    /// does not listen any more.
+    ///
+    /// ```
+    /// use turnstile::Server;
+    ///
+    /// let server = Server::builder().listen("127.0.0.1:0").listen("[::1]:0").build()?;
+    /// let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
+    /// assert!(addresses[0].starts_with("127.0.0.1:") && addresses[1].starts_with("[::1]:"));
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
@@ -89,12 +133,29 @@ impl Server {
     /// `tag` comes out of `queue` with the call ([`Event::take_call`](crate::Event::take_call)),
     /// whose own batches complete on `queue` too; or with `is_ok` false, when the server was shut
     /// down before a call came. Until somebody has asked once, calls of methods that are not
-    /// registered are answered with UNIMPLEMENTED, unless no method is registered at all.
+    /// registered are answered with UNIMPLEMENTED, unless no method is registered at all. With a
+    /// [fallback](Builder::fallback) these calls are its own, and the tag comes out at once, with
+    /// `is_ok` false.
     ///
     /// Callable from any thread; never blocks.
     ///
     /// # Errors
     /// If the queue is shut down; the error holds the tag.
+    ///
+    /// ```no_run
+    /// use turnstile::{Batch, CompletionQueue, Deadline, Server, Status};
+    ///
+    /// let cq = CompletionQueue::<&str>::new();
+    /// let server = Server::builder().bind("127.0.0.1:50051")?;
+    /// server.request_call(&cq, "a call")?;
+    /// while let Some(mut event) = cq.next(Deadline::NONE) {
+    ///     let Some(call) = event.take_call() else { continue }; // a status was sent
+    ///     server.request_call(&cq, "a call")?; // ask for the next one
+    ///     let status = Status::not_found(format!("there is no {}", call.method()));
+    ///     call.start(Batch::new().send_status(status), "a status")?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn request_call<T: Send + 'static>(
         &self,
         queue: &impl Queue<T, Outcome>,
@@ -105,6 +166,8 @@ impl Server {
 
     /// The same with a queue of its own for the call: `tag` comes out of `notify_queue`, and the
     /// call's batches complete on `call_queue`.
+    ///
+    /// Callable from any thread; never blocks.
     ///
     /// # Errors
     /// If `notify_queue` is shut down; the error holds the tag.
@@ -128,6 +191,23 @@ impl Server {
     ///
     /// # Panics
     /// If `method` was registered with another server's builder.
+    ///
+    /// ```no_run
+    /// use turnstile::{Batch, CompletionQueue, Deadline, Server, Status};
+    ///
+    /// let cq = CompletionQueue::<&str>::new();
+    /// let mut builder = Server::builder();
+    /// let echo = builder.register_unary("/demo.Echo/Echo");
+    /// let server = builder.bind("127.0.0.1:50051")?;
+    /// server.request_registered_call(&echo, &cq, &cq, "a call")?;
+    /// while let Some(mut event) = cq.next(Deadline::NONE) {
+    ///     let Some(call) = event.take_call() else { continue }; // a reply was sent
+    ///     server.request_registered_call(&echo, &cq, &cq, "a call")?; // ask for the next one
+    ///     let reply = event.take_message().unwrap_or_default();
+    ///     call.start(Batch::new().send_message(reply).send_status(Status::ok()), "a reply")?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn request_registered_call<T: Send + 'static>(
         &self,
         method: &Method,
@@ -169,6 +249,21 @@ impl Server {
     ///
     /// # Errors
     /// If `queue` is shut down; the error holds the tag.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use turnstile::{Deadline, PluckQueue, Server};
+    ///
+    /// let server = Server::builder().bind("127.0.0.1:0")?;
+    /// let stopped = PluckQueue::<()>::new();
+    /// server.shutdown_and_notify(&stopped, ()).expect("the queue is open");
+    /// // This thread does I/O meanwhile, and others may.
+    /// if stopped.pluck(&(), Deadline::after(Duration::from_secs(10))).is_none() {
+    ///     server.cancel_all_calls();
+    ///     stopped.pluck(&(), Deadline::NONE);
+    /// }
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
     pub fn shutdown_and_notify<T: Send + 'static>(
         &self,
         queue: &impl Queue<T, Outcome>,
@@ -182,7 +277,8 @@ impl Server {
     }
 
     /// Ends every call and closes every connection, at once. The server goes on listening unless
-    /// it is shut down; most useful after [`shutdown`](Self::shutdown), when it has taken too long.
+    /// it is shut down; most useful after [`shutdown_and_notify`](Self::shutdown_and_notify), when
+    /// it has taken too long.
     ///
     /// Callable from any thread; never blocks.
     pub fn cancel_all_calls(&self) {

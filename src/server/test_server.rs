@@ -60,6 +60,10 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A running server, which is shut down when this is dropped. It derefs to the [`Server`].
+///
+/// Dropping it does not block, but the scope does, until every call has ended: calls that run for
+/// longer than the [`grace`](Self::grace) are cancelled. For an example see
+/// [`test_server`](self).
 #[must_use = "the server is shut down when this is dropped"]
 pub struct TestServer {
     server: Arc<Server>,
@@ -68,7 +72,10 @@ pub struct TestServer {
 
 impl TestServer {
     /// Starts a server on this many threads of the scope. It listens on a free port of 127.0.0.1,
-    /// unless the builder has an address.
+    /// unless the builder has an address. Clients can connect as soon as this returns.
+    ///
+    /// With 0 threads nothing is served before the test calls [`run`](Server::run), or waits on a
+    /// queue. Does not block.
     ///
     /// # Errors
     /// As [`Builder::build`].
