@@ -1,10 +1,4 @@
-//! The greeter of gRPC's own examples, on a completion queue.
-//!
-//! ```text
-//! cargo run --release --example greeter_cq_server
-//! grpcurl -plaintext -import-path proto -proto helloworld.proto -d '{"name":"world"}' \
-//!     127.0.0.1:50051 helloworld.Greeter/SayHello
-//! ```
+//! The greeter of gRPC's own examples, on a completion queue, with the same call as greeter_server.
 
 mod common;
 

@@ -19,9 +19,8 @@ use super::Builder;
 /// and a [`connection_window`](Self::connection_window) besides. By default a client may have any
 /// number of calls: where clients are not trusted, set
 /// [`max_concurrent_streams`](Self::max_concurrent_streams), and limits of messages that fit. What
-/// waits is kept in the pieces in which it came, and a client that chooses them well can make it cost
-/// up to eight times its size. The number of connections is a matter of the process's limit of open
-/// files (`ulimit -n`).
+/// waits may take twice its size, and some KiB for each call. The number of connections is a matter of
+/// the process's limit of open files (`ulimit -n`).
 impl Builder {
     /// The largest message that is received, in bytes without its prefix, both as it comes and when
     /// it is decompressed. Default 4 MiB; a larger one ends its call with RESOURCE_EXHAUSTED, and

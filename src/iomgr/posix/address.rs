@@ -17,11 +17,12 @@ use std::path::PathBuf;
 /// use turnstile::{ListenAddress, Server};
 ///
 /// let mut builder = Server::builder();
-/// let server = builder.listen("127.0.0.1:0").listen("unix-abstract:turnstile-doc-listen").build()?;
+/// let name = format!("unix-abstract:greeter-{}", std::process::id());
+/// let server = builder.listen("127.0.0.1:0").listen(&name).build()?;
 /// for address in server.addresses() {
 ///     match address {
 ///         ListenAddress::Tcp(address) => println!("port {}", address.port()), // not 0
-///         other => println!("{other}"), // unix-abstract:turnstile-doc-listen
+///         other => println!("{other}"), // unix-abstract:greeter-4711
 ///     }
 /// }
 /// # Ok::<(), turnstile::Error>(())

@@ -22,9 +22,11 @@ use crate::transport::Message;
 /// The flag and the length.
 pub(crate) const PREFIX_LEN: usize = 5;
 
-/// A chunk below this size that has to wait is copied. One kept as it is costs its bookkeeping,
-/// and pins all of the read buffer that it is a slice of.
-const COALESCE_BELOW: usize = 1024;
+/// A chunk below this size that has to wait is copied. One kept as it is costs its bookkeeping, and
+/// pins all of the read buffer that it is a slice of, which a client can make many times its size.
+/// It is the largest DATA frame that there is by default (RFC 9113 section 6.5.2), so that large
+/// messages of ordinary clients are not copied twice.
+const COALESCE_BELOW: usize = 16 * 1024;
 
 /// The five bytes that go before a message of `len` bytes.
 ///

@@ -59,7 +59,7 @@ fn a_whole_message_in_one_chunk_is_not_copied() {
 #[test]
 fn messages_in_later_large_chunks_are_not_copied_either() {
     let chunk = Bytes::from(frame(false, &[7; COALESCE_BELOW]));
-    let mut decoder = Decoder::new(10_000);
+    let mut decoder = Decoder::new(COALESCE_BELOW);
     decoder.push(chunk.clone());
     decoder.push(chunk.clone());
     let got = drain(&mut decoder);
@@ -225,7 +225,7 @@ fn messages() -> impl Strategy<Value = Vec<Message>> {
 
 /// Sizes of chunks, repeated as often as needed, and whether to read after each.
 fn cuts() -> impl Strategy<Value = Vec<(usize, bool)>> {
-    let size = prop_oneof![1..9_usize, 1..COALESCE_BELOW, COALESCE_BELOW..3_000];
+    let size = prop_oneof![1..9_usize, 1..COALESCE_BELOW, COALESCE_BELOW..2 * COALESCE_BELOW];
     prop::collection::vec((size, any::<bool>()), 1..20)
 }
 
