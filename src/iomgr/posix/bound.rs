@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -138,10 +138,12 @@ fn bind_path(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
+/// Whether there is a socket at which nobody listens. One whose queue is full is somebody's, so this
+/// does not wait for room in it.
 fn is_left_over(path: &Path) -> bool {
     let is_socket = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     let refused = io::ErrorKind::ConnectionRefused;
-    is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == refused)
+    is_socket && sys::connect_unix(path).is_err_and(|error| error.kind() == refused)
 }
 
 /// The file of a UNIX socket. Dropping it removes the file, unless another has taken its place.

@@ -11,9 +11,11 @@ mod socket;
 
 pub(crate) use epoll::{Epoll, EpollEvent, Readiness};
 pub(crate) use eventfd::EventFd;
+#[cfg(all(test, not(turnstile_loom)))]
+pub(crate) use socket::listen;
 pub(crate) use socket::{
-    Accepted, Family, Listening, accept, current_cpu, family_of_listener, local_address,
-    peer_credentials, recvmsg, sendmsg, set_nodelay, shutdown_write,
+    Accepted, Family, Listening, accept, connect_unix, current_cpu, family_of_listener,
+    local_address, peer_credentials, recvmsg, sendmsg, set_nodelay, shutdown_write,
 };
 
 use std::io;

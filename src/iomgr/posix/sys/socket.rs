@@ -1,13 +1,15 @@
 //! Sockets: listen, accept4, recvmsg, sendmsg.
 //!
 //! What std does well (TCP and UNIX listeners, addresses, options) is std's; here is what it
-//! lacks: SO_REUSEPORT before bind, accept4 for every family, scatter and gather with flags, who is
-//! at the other end of a UNIX socket.
+//! lacks: SO_REUSEPORT before bind, a connect that does not wait, accept4 for every family, scatter
+//! and gather with flags, who is at the other end of a UNIX socket.
 
 use super::{check, check_len};
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 use std::{mem, ptr};
 
@@ -55,8 +57,7 @@ impl Listening {
         }
         self.set_user_timeout(&socket)?;
         bind(&socket, address)?;
-        // SAFETY: the call takes no pointer, and the fd is open.
-        check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) })?;
+        listen(&socket, BACKLOG)?;
         Ok(socket)
     }
 
@@ -118,6 +119,13 @@ fn set_option(
     .map(drop)
 }
 
+/// Lets clients connect to a socket that is bound: listen(2). Of those that nobody has accepted yet
+/// the kernel keeps about `backlog`. May be called again, with another one.
+pub(crate) fn listen(socket: &impl AsRawFd, backlog: libc::c_int) -> io::Result<()> {
+    // SAFETY: the call takes no pointer, and the fd is open.
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) }).map(drop)
+}
+
 fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     let result = match address {
         SocketAddr::V4(address) => {
@@ -145,6 +153,32 @@ fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
         }
     };
     check(result).map(drop)
+}
+
+/// A non-blocking UNIX socket that is connected to who listens at a path.
+///
+/// # Errors
+/// `WouldBlock` when too many clients wait there already; `ConnectionRefused` when nobody listens;
+/// otherwise as connect(2) says.
+pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the call takes no pointer.
+    let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?;
+    // SAFETY: the kernel has just given us this fd, and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut raw = libc::sockaddr_un { sun_family: libc::AF_UNIX as _, sun_path: [0; 108] };
+    let bytes = path.as_os_str().as_bytes();
+    // The last byte stays 0, as unix(7) wants it.
+    if bytes.len() >= raw.sun_path.len() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long"));
+    }
+    for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    let length = size_of_val(&raw) as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `raw`, which lives through the call.
+    check(unsafe { libc::connect(socket.as_raw_fd(), ptr::from_ref(&raw).cast(), length) })?;
+    Ok(socket)
 }
 
 /// Takes one connection from the queue of a listener of any family: accept4(2).

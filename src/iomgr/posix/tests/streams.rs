@@ -5,6 +5,7 @@ use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use crate::iomgr::posix::address::ListenAddress;
 use crate::iomgr::posix::bound::Bound;
 use crate::iomgr::posix::manager::Iomgr;
+use crate::iomgr::posix::sys;
 use crate::iomgr::posix::tcp_endpoint::TcpEndpoint;
 use crate::iomgr::posix::tcp_listener::{AcceptHandler, TcpListener};
 use crate::iomgr::posix::turnstile::Pollset;
@@ -222,6 +223,22 @@ fn a_socket_that_a_dead_process_left_is_replaced_and_removed_at_close() {
     work_until(&iomgr, &Pollset::new(), || accepted.try_recv().is_ok());
     listener.close();
     assert!(!path.exists());
+}
+
+#[test]
+fn a_path_is_in_use_if_the_process_that_listens_there_does_not_accept() {
+    let path = socket_path("full");
+    let busy = UnixListener::bind(&path).unwrap();
+    // With one client that waits the queue is full, and std's connect would wait too.
+    sys::listen(&busy, 0).unwrap();
+    let _client = UnixStream::connect(&path).unwrap();
+    let (sender, bound) = mpsc::channel();
+    let address = ListenAddress::Unix(path.clone());
+    thread::spawn(move || sender.send(Bound::new(&iomgr(), &address, Default::default()).err()));
+    let error = bound.recv_timeout(PATIENCE).expect("it does not wait for the other process");
+    assert_eq!(error.expect("the path is in use").kind(), io::ErrorKind::AddrInUse);
+    assert!(path.exists(), "it is the other process's");
+    fs::remove_file(&path).unwrap();
 }
 
 #[test]
