@@ -205,8 +205,9 @@ pub use status::{Code, Status};
 /// are nested as the packages are, since their code refers to each other by relative paths.
 ///
 /// # Errors
-/// It does not compile in a crate without a build script (cargo sets `OUT_DIR` for those that have
-/// one), nor if the build script has compiled no file of this package.
+/// It does not compile in a crate without a build script, nor if the build script has compiled no
+/// file of this package to `OUT_DIR`: `turnstile-build` tells rustc where the code of each package is,
+/// in a variable of the environment.
 ///
 /// ```
 /// mod acme {
@@ -223,14 +224,14 @@ pub use status::{Code, Status};
 #[macro_export]
 macro_rules! include_proto {
     ($package:literal) => {
-        include!(concat!(
-            env!(
-                "OUT_DIR",
-                "the crate needs a build.rs that calls turnstile_build::compile_protos"
-            ),
-            "/",
-            $package,
-            ".rs"
+        include!(env!(
+            concat!("TURNSTILE_PROTO_", $package),
+            concat!(
+                "there is no code of `package ",
+                $package,
+                "`: the crate needs a build.rs that gives a .proto file with this package to \
+                 turnstile_build::compile_protos"
+            )
         ));
     };
 }

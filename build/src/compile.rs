@@ -11,7 +11,7 @@ use protox::prost_reflect::prost::Message as _;
 
 use crate::config::Config;
 use crate::diagnostic::{EDITIONS, Sources, folder_of};
-use crate::{Error, Result, output};
+use crate::{Error, Result, output, resolver};
 
 /// Compiles files.
 pub(crate) fn protos(config: &mut Config, protos: Vec<PathBuf>) -> Result<()> {
@@ -20,8 +20,7 @@ pub(crate) fn protos(config: &mut Config, protos: Vec<PathBuf>) -> Result<()> {
     }
     let includes = config.includes.clone().unwrap_or_else(|| default_includes(&protos));
     let sources = Sources::new(includes);
-    let mut compiler =
-        Compiler::new(sources.includes()).map_err(|error| Error::new(error.to_string()))?;
+    let mut compiler = Compiler::with_file_resolver(resolver::in_folders(sources.includes()));
     for proto in &protos {
         check_is_there(proto, &sources)?;
         if let Some(error) = compiler.open_file(proto).err() {
@@ -29,7 +28,7 @@ pub(crate) fn protos(config: &mut Config, protos: Vec<PathBuf>) -> Result<()> {
         }
     }
     if env::var_os("OUT_DIR").is_some() {
-        print_rerun(compiler.files().filter_map(|file| file.path()));
+        print_rerun(compiler.files().filter_map(|file| sources.find(file.name())));
     }
     output::write(config, &compiler.descriptor_pool(), &sources)
 }
@@ -87,19 +86,34 @@ fn default_includes(protos: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 fn check_is_there(proto: &Path, sources: &Sources) -> Result<()> {
-    let mut candidates = sources.includes().iter().map(|folder| folder.join(proto));
-    if proto.is_file() || candidates.any(|path| path.is_file()) {
+    let candidates = sources.includes().iter().map(|folder| folder.join(proto));
+    let candidates: Vec<_> = [proto.to_owned()].into_iter().chain(candidates).collect();
+    if candidates.iter().any(|path| path.is_file()) {
         return Ok(());
     }
+    let is_folder = candidates.iter().any(|path| path.is_dir());
     let proto = proto.display();
+    if is_folder {
+        let what = "is a folder: name the .proto files in it, each by its path";
+        return Err(Error::new(format!("`{proto}` {what}")));
+    }
     let current = env::current_dir().unwrap_or_default();
     Err(Error::new(format!("there is no file `{proto}` (seen from `{}`)", current.display())))
 }
 
 #[allow(clippy::print_stdout, reason = "cargo reads the output of build scripts")]
-fn print_rerun<'a>(paths: impl Iterator<Item = &'a Path>) {
+fn print_rerun(paths: impl Iterator<Item = PathBuf>) {
     for path in paths {
         println!("cargo::rerun-if-changed={}", path.display());
+    }
+}
+
+/// Tells `include_proto!` where the code of a package is, if it is in `OUT_DIR`. The macro asks
+/// rustc's environment, and so can say what is wrong where a package was not compiled.
+#[allow(clippy::print_stdout, reason = "cargo reads the output of build scripts")]
+pub(crate) fn tell_rustc(package: &str, path: &Path) {
+    if env::var_os("OUT_DIR").is_some_and(|folder| path.parent() == Some(Path::new(&folder))) {
+        println!("cargo::rustc-env=TURNSTILE_PROTO_{package}={}", path.display());
     }
 }
 

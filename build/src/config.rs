@@ -29,6 +29,8 @@ pub struct Config {
     pub(crate) includes: Option<Vec<PathBuf>>,
     pub(crate) out_dir: Option<PathBuf>,
     pub(crate) include_file: Option<PathBuf>,
+    /// The protobuf paths of what is not generated.
+    pub(crate) extern_paths: Vec<String>,
     pub(crate) descriptor_set: bool,
     pub(crate) services: ServiceOptions,
 }
@@ -64,6 +66,7 @@ impl Config {
             includes: None,
             out_dir: None,
             include_file: None,
+            extern_paths: Vec::new(),
             descriptor_set: true,
             services: ServiceOptions {
                 runtime: String::new(),
@@ -132,6 +135,8 @@ impl Config {
         proto_path: impl Into<String>,
         rust_path: impl Into<String>,
     ) -> &mut Self {
+        let proto_path = proto_path.into();
+        self.extern_paths.push(proto_path.clone());
         self.prost.extern_path(proto_path, rust_path);
         self
     }

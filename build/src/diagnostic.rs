@@ -8,7 +8,7 @@ use miette::Diagnostic;
 use prost_types::FileDescriptorProto;
 use protox::Compiler;
 
-use crate::Error;
+use crate::{Error, resolver};
 
 /// What there is instead of editions.
 pub(crate) const EDITIONS: &str =
@@ -104,14 +104,14 @@ impl Sources {
         let path = fs::canonicalize(self.find(name)?).ok()?;
         let mut others = compiler.files().filter(|file| file.name() != name);
         let other = others.find(|file| {
-            let other = file.path().and_then(|path| fs::canonicalize(path).ok());
+            let other = self.find(file.name()).and_then(|path| fs::canonicalize(path).ok());
             other.is_some_and(|other| other == path)
         })?;
         Some((name, other.name()))
     }
 
     /// The path of a file by its name in imports.
-    fn find(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
         self.includes.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
     }
 
@@ -120,6 +120,7 @@ impl Sources {
         match self.find(name) {
             Some(path) => {
                 let source = fs::read_to_string(&path).ok();
+                let source = source.map(|text| resolver::without_mark(&text).to_owned());
                 let path = path.strip_prefix(".").unwrap_or(&path);
                 (path.display().to_string(), source)
             }

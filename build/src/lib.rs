@@ -54,8 +54,8 @@
 //!   are those of messages (`message greeter` beside `service Greeter`) and of packages below
 //!   (`acme.billing` beside `service Billing` of `acme`).
 //! - The descriptor of a method that is called `Name` is `NAME_`.
-//! - Methods of a service, or services of a package, that differ only in case (`GetFoo`, `get_foo`) are
-//!   an error.
+//! - Methods of a service, services of a package, or messages and enums of one place that differ only
+//!   in case and underscores (`GetFoo`, `get_foo`) are an error.
 //!
 //! ## Comments
 //!
@@ -80,8 +80,10 @@ mod error;
 mod names;
 mod output;
 mod paths;
+mod resolver;
 mod rpc;
 mod service;
+mod types;
 
 pub use config::Config;
 pub use error::Error;

@@ -134,7 +134,7 @@ fn check_methods(
 }
 
 /// A name as prost-build writes modules and fields: snake case, with keywords made identifiers.
-fn snake_case(name: &str) -> String {
+pub(crate) fn snake_case(name: &str) -> String {
     Module::from_protobuf_package_name(name).parts().collect()
 }
 

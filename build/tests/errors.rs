@@ -43,6 +43,35 @@ fn a_syntax_error_says_where() {
     );
 }
 
+/// What some editors on Windows put before a text.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let folder = support::folder("byte_order_mark");
+    let a = format!("{BYTE_ORDER_MARK}syntax = \"proto3\";\nimport \"b.proto\";\n");
+    let b = format!("{BYTE_ORDER_MARK}syntax = \"proto3\";\nmessage FromB {{}}\n");
+    write(&folder, &[("a.proto", &a), ("b.proto", &b)]);
+    Config::new().out_dir(&folder).compile_protos(folder.join("a.proto")).expect("protoc takes it");
+    let code = fs::read_to_string(folder.join("_.rs")).expect("it is written");
+    assert!(code.contains("pub struct FromB"), "{code}");
+}
+
+#[test]
+fn behind_a_byte_order_mark_an_error_says_where() {
+    let a = format!("{BYTE_ORDER_MARK}syntax = \"proto3\"; message {{}}\n");
+    assert_eq!(
+        error_of("error_behind_mark", &[("a.proto", &a)]),
+        r#"DIR/a.proto:1:28: expected an identifier, but found '{'
+  |
+1 | syntax = "proto3"; message {}
+  |                            ^ found here"#
+    );
+    let a = format!("{BYTE_ORDER_MARK}syntax = \"proto3\"; message A {{ B b = 1; }}\n");
+    let text = error_of("type_behind_mark", &[("a.proto", &a)]);
+    assert!(text.starts_with("DIR/a.proto:1:32: name 'B' is not defined\n"), "{text}");
+}
+
 #[test]
 fn an_edition_is_not_supported_and_proto3_is() {
     let a = "// A comment.\nedition = \"2023\";\npackage p;\nmessage A {}\n";
@@ -210,7 +239,62 @@ fn a_service_that_finds_both_its_names_taken_is_refused() {
 }
 
 #[test]
+fn messages_and_enums_that_would_be_one_type_are_refused() {
+    let a = "syntax = \"proto3\";\nmessage FooBar {}\nmessage Foo_Bar {}\n";
+    assert_eq!(
+        error_of("one_type", &[("a.proto", a)]),
+        r"DIR/a.proto:3:9: `FooBar` and `Foo_Bar` would both be the type `FooBar`: rename one of them
+  |
+3 | message Foo_Bar {}
+  |         ^^^^^^^"
+    );
+    let a = "syntax = \"proto3\";\nmessage Level_1 {}\nenum Level1 { ZERO = 0; }\n";
+    let text = error_of("one_type_enum", &[("a.proto", a)]);
+    let expected = "`Level1` and `Level_1` would both be the type `Level1`: rename one of them";
+    assert!(text.starts_with(&format!("DIR/a.proto:2:9: {expected}")), "{text}");
+    // Two files of one package are one file in Rust.
+    let a = "syntax = \"proto3\";\npackage p;\nimport \"b.proto\";\nmessage FOO {}\n";
+    let b = "syntax = \"proto3\";\npackage p;\nmessage Foo {}\n";
+    let text = error_of("one_type_of_two_files", &[("a.proto", a), ("b.proto", b)]);
+    assert!(text.contains("`Foo` and `FOO` would both be the type `Foo`"), "{text}");
+}
+
+#[test]
+fn nested_messages_and_enums_that_would_be_one_type_are_refused() {
+    let a = "syntax = \"proto3\";\nmessage A {\n  message B {\n    message aB {}\n    \
+             enum AB { ZERO = 0; }\n    message a_b {}\n  }\n}\n";
+    let text = error_of("one_nested_type", &[("a.proto", a)]);
+    assert!(
+        text.starts_with("DIR/a.proto:6:13: `aB` and `a_b` would both be the type `AB`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn types_of_one_name_in_different_places_are_fine() {
+    let folder = support::folder("many_types");
+    // Only what is generated counts: neither the entries of maps, nor what is there already.
+    let a = "syntax = \"proto3\";\npackage p;\nmessage FooBar {\n  message Foo_Bar {}\n  \
+             message baz_entry {}\n  map<string, string> baz = 1;\n}\nmessage Other {}\n\
+             message other { message Other {} }\n";
+    write(&folder, &[("a.proto", a)]);
+    Config::new()
+        .out_dir(&folder)
+        .extern_path(".p.other", "crate::Other")
+        .compile_protos(folder.join("a.proto"))
+        .expect("no two types of a module have one name");
+}
+
+#[test]
 fn names_without_a_letter_are_refused() {
+    let a = "syntax = \"proto3\";\nmessage _ {}\n";
+    assert_eq!(
+        error_of("no_letter_in_type", &[("a.proto", a)]),
+        r"DIR/a.proto:2:9: `_` has no letter to name a type after
+  |
+2 | message _ {}
+  |         ^"
+    );
     let a = "syntax = \"proto3\";\nservice S { rpc _(A) returns (A); }\nmessage A {}\n";
     assert_eq!(
         error_of("no_letter", &[("a.proto", a)]),
@@ -225,14 +309,23 @@ fn names_without_a_letter_are_refused() {
 fn a_file_that_is_missing_is_named() {
     let folder = support::folder("missing_file");
     let current = std::env::current_dir().expect("there is a current folder");
-    for missing in ["a.proto", "tests"] {
-        let error = Config::new().out_dir(&folder).compile_protos(missing);
-        let text = error.expect_err("it is no file").to_string();
-        assert_eq!(
-            text,
-            format!("there is no file `{missing}` (seen from `{}`)", current.display())
-        );
-    }
+    let error = Config::new().out_dir(&folder).compile_protos("a.proto");
+    let text = error.expect_err("it is not there").to_string();
+    assert_eq!(text, format!("there is no file `a.proto` (seen from `{}`)", current.display()));
+}
+
+#[test]
+fn a_folder_is_no_file() {
+    let folder = support::folder("folder");
+    write(&folder, &[("acme/a.proto", "syntax = \"proto3\";\n")]);
+    let error = |path: &Path| {
+        let result = Config::new().includes([&folder]).out_dir(&folder).compile_protos(path);
+        text_of(result.expect_err("it is no file"), &folder)
+    };
+    let text = "is a folder: name the .proto files in it, each by its path";
+    assert_eq!(error(Path::new("tests")), format!("`tests` {text}"));
+    assert_eq!(error(&folder.join("acme")), format!("`DIR/acme` {text}"));
+    assert_eq!(error(Path::new("acme")), format!("`acme` {text}"));
 }
 
 #[test]
