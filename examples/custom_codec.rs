@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! cargo run --release --example custom_codec
-//! printf '\0\0\0\0\21{"numbers":[1,2]}' > add.bin
-//! curl -s --http2-prior-knowledge -H 'te: trailers' -H 'content-type: application/grpc+json' \
-//!     --data-binary @add.bin http://127.0.0.1:50051/turnstile.calculator.Calculator/Add
+//! printf '\0\0\0\0\21{"numbers":[1,2]}' |
+//!     curl -s --http2-prior-knowledge -H 'te: trailers' -H 'content-type: application/grpc+json' \
+//!     --data-binary @- http://127.0.0.1:50051/turnstile.calculator.Calculator/Add
 //! ```
 //!
 //! grpcurl speaks protobuf only, so the commands use curl; any language's gRPC client can be given

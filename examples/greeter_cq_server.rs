@@ -1,4 +1,6 @@
-//! The greeter of gRPC's own examples, on a completion queue, with the same call as greeter_server.
+//! The greeter of gRPC's own examples, on a completion queue, and without reflection:
+//! `cargo run --release --example greeter_cq_server`, and from another terminal
+//! `grpcurl -plaintext -proto proto/helloworld.proto -d '{}' 127.0.0.1:50051 helloworld.Greeter/SayHello`
 
 mod common;
 
@@ -11,22 +13,20 @@ fn main() -> turnstile::Result<()> {
     let mut builder = Server::builder();
     let say_hello = builder.register(&SAY_HELLO);
     let server = builder.bind(&args.listen)?;
-    // One request is one call. It is refused only after the shutdown.
     let request_call = || server.request_registered_call(&say_hello, &cq, &cq, "a call").is_ok();
-    (0..256).all(|_| request_call());
+    (0..256).all(|_| request_call()); // each for one call, and refused only after the shutdown
     let serve = || {
         while let Some(turn) = cq.turn(Deadline::NONE) {
             for mut event in turn {
                 let Some(call) = event.take_call() else { continue }; // "a reply" was sent
                 request_call();
                 let request = SAY_HELLO.decode_request(event.take_message().unwrap_or_default());
-                let reply = request.and_then(|HelloRequest { name }| {
-                    SAY_HELLO.encode_reply(&HelloReply { message: format!("Hello {name}") })
+                let batch = request.and_then(|HelloRequest { name }| {
+                    let message = format!("Hello {name}");
+                    let reply = SAY_HELLO.encode_reply(&HelloReply { message })?;
+                    Ok(Batch::new().send_message(reply).send_status(Status::ok()))
                 });
-                let batch = match reply {
-                    Ok(reply) => Batch::new().send_message(reply).send_status(Status::ok()),
-                    Err(status) => Batch::new().send_status(status),
-                };
+                let batch = batch.unwrap_or_else(|status| Batch::new().send_status(status));
                 let _ = call.start(batch, "a reply"); // refused after the shutdown, too
             }
         }

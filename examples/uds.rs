@@ -6,7 +6,9 @@
 //! grpcurl -plaintext -import-path proto -proto helloworld.proto -d '{"name":"world"}' \
 //!     unix:///tmp/greeter.sock helloworld.Greeter/SayHello
 //! ```
-//! The one without a file is `unix:@greeter` for grpcurl, and `unix-abstract:greeter` for others.
+//!
+//! The server removes the file when it stops. The socket without a file is `unix:@greeter` for
+//! grpcurl, and `unix-abstract:greeter` for others.
 #![expect(clippy::print_stdout, reason = "it tells who calls")]
 
 mod common;

@@ -36,17 +36,72 @@ fn a_greeter_fits_on_a_page() {
     }
 }
 
+/// The name of each example, and its source.
+fn examples() -> Vec<(String, String)> {
+    let entries = fs::read_dir(workspace().join("examples")).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let examples = paths.filter(|path| !path.ends_with("common")).map(|path| {
+        let stem = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        // One in a folder has its name in Cargo.toml.
+        let (name, path) = match path.is_dir() {
+            true => (format!("{stem}_server"), path.join("main.rs")),
+            false => (stem, path),
+        };
+        (name, fs::read_to_string(path).expect("it can be read"))
+    });
+    examples.collect()
+}
+
 #[test]
 fn the_readme_names_every_example() {
     let readme = fs::read_to_string(workspace().join("README.md")).expect("there is a README");
-    let entries = fs::read_dir(workspace().join("examples")).expect("the folder is there");
-    for entry in entries {
-        let path = entry.expect("it can be read").path();
-        let stem = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
-        // One in a folder has its name in Cargo.toml.
-        let name = if path.is_dir() { format!("{stem}_server") } else { stem };
-        if name != "common_server" {
-            assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+    for (name, _) in examples() {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+    }
+}
+
+#[test]
+fn every_example_begins_with_commands_that_leave_no_file() {
+    for (name, source) in examples() {
+        let doc: Vec<_> = source.lines().map_while(|line| line.strip_prefix("//!")).collect();
+        let doc = doc.join("\n");
+        let run = format!("cargo run --release --example {name}");
+        assert!(doc.contains(&run), "{name} does not say how it is run");
+        let clients = ["grpcurl -plaintext ", "curl "];
+        assert!(clients.iter().any(|it| doc.contains(it)), "{name} does not say how it is called");
+        let writes = ["> ", " -o ", "tee "];
+        assert!(!writes.iter().any(|it| doc.contains(it)), "{name} leaves a file:\n{doc}");
+    }
+}
+
+/// Each part of a text that begins behind `begin` and ends before `end`.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
+    let parts = text.split(begin).skip(1);
+    parts.map(|part| part.split(end).next().expect("a split has a first part")).collect()
+}
+
+/// Doctests of `proto/` compile the README's Rust, where more packages are generated than the
+/// README's build script names, and where a program may lack its `main`.
+#[test]
+fn the_readmes_programs_need_only_its_build_script() {
+    let readme = fs::read_to_string(workspace().join("README.md")).expect("there is a README");
+    let (build_scripts, programs): (Vec<_>, Vec<_>) =
+        between(&readme, "\n```rust,no_run\n", "\n```")
+            .into_iter()
+            .partition(|code| code.contains("turnstile_build::"));
+    let [build_script] = build_scripts[..] else { panic!("not one: {build_scripts:?}") };
+    let protos = between(build_script, "compile_protos(\"", "\"");
+    let read = |path| fs::read_to_string(workspace().join(path)).expect("it is in this folder too");
+    let protos: String = protos.into_iter().map(read).collect();
+    let packages = between(&protos, "\npackage ", ";");
+    assert!(!packages.is_empty(), "{build_script}");
+    assert_eq!(programs.len(), 3, "async, blocking, and on a completion queue");
+    for program in programs {
+        assert!(program.contains("\nfn main() -> "), "it is no src/main.rs:\n{program}");
+        let included = between(program, "include_proto!(\"", "\"");
+        assert!(!included.is_empty(), "{program}");
+        for package in included {
+            assert!(packages.contains(&package), "no build script has {package}");
         }
     }
 }

@@ -60,7 +60,8 @@ impl<T> Streaming<T> {
     /// Messages of no call, for tests that call a handler without a server. They are all there when
     /// the handler reads, and then the client has sent its last.
     ///
-    /// See [`Context::detached`] for what else the handler finds.
+    /// See [`Context::detached`] for what else the handler finds. On a call, reader and writer send
+    /// initial metadata once between them; these and a [`Writer::channel`] do not know of each other.
     ///
     /// ```
     /// use turnstile::{Response, Status, Streaming, block_on};
@@ -213,7 +214,8 @@ impl<T> Writer<T> {
     /// server. Writes never wait. When the receiver is dropped they fail with CANCELLED, as if the
     /// client had gone away.
     ///
-    /// See [`Context::detached`] for what becomes of metadata.
+    /// See [`Context::detached`] for what becomes of metadata. On a call, request and writer send
+    /// initial metadata once between them; this one and the test's request do not know of each other.
     ///
     /// ```
     /// use turnstile::{Request, Status, Writer, block_on};
