@@ -4,8 +4,8 @@
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
 //! complete batches, and drop what the call was given, after the lock is gone. [`poll`] has the
 //! operations of handlers, which are polled instead of started; [`receive`] the way of messages in;
-//! [`messages`] limits and compression; [`over`] the wait for its end; [`owner`] who sees to that;
-//! [`observe`] what is told of a call.
+//! [`messages`] limits and compression; [`pollers`] who is woken; [`over`] the wait for its end;
+//! [`owner`] who sees to that; [`observe`] what is told of a call.
 
 mod messages;
 mod observe;
@@ -13,6 +13,7 @@ mod over;
 mod owner;
 mod pending;
 mod poll;
+mod pollers;
 mod receive;
 
 pub(crate) use messages::{MessageRules, Outgoing};
@@ -25,7 +26,7 @@ pub(crate) use receive::OnlyMessage;
 use messages::{Compressed, Messages};
 use observe::Tally;
 use pending::{Done, Pending};
-use poll::Pollers;
+use pollers::Pollers;
 use receive::Arrival;
 
 use super::Outcome;
@@ -182,7 +183,7 @@ impl State {
         if let Some(arrival) = self.arrival.take() {
             done.arrival = Some((arrival.then, None));
         }
-        done.parked = self.parked.take();
+        done.drop_message(self.parked.take().map(Outgoing::from));
         self.pollers.wake_all(done);
     }
 }
@@ -278,8 +279,7 @@ impl CallCore {
         })
     }
 
-    /// Ends the call if its deadline has passed, and says whether it has: whatever would come now
-    /// comes too late, also before the timer fires.
+    /// Ends the call if its deadline has passed, and says whether it has.
     pub(crate) fn expire(self: &Arc<Self>) -> bool {
         let has_expired = self.has_expired();
         if has_expired {
@@ -302,14 +302,22 @@ impl CallCore {
     }
 
     /// Works on the state under its lock, and then hands on what that brought, without it.
+    ///
+    /// Everything that moves a call on comes through here, so this is where its deadline ends it:
+    /// what would come after that comes too late, also before the timer fires.
     fn with_state<R>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut State, &mut Context<'_>, &mut Done) -> R,
     ) -> R {
         let waker = Waker::from(self.clone());
         let mut done = Done::default();
+        let has_expired = self.has_expired();
         let (result, timer) = {
             let state = &mut *self.state.lock();
+            if has_expired {
+                state.end(Some(DEADLINE_PASSED), true, &mut done);
+                state.pending.fail_all(state.is_cancelled, &mut done);
+            }
             let result = work(state, &mut Context::from_waker(&waker), &mut done);
             let timer = if state.stream.is_none() { state.timer.take() } else { None };
             (result, timer)
@@ -322,6 +330,7 @@ impl CallCore {
         result
     }
 
+    /// Whether its deadline has passed. Without one no clock is read.
     fn has_expired(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
@@ -377,15 +386,10 @@ impl State {
 impl Run for CallCore {
     fn run(self: Arc<Self>) {
         self.scheduled.clear();
-        let has_expired = self.has_expired();
         self.with_state(|state, context, done| {
             state.take_in(context);
             state.advance(context, done);
             state.pollers.wake_those_of_messages(done);
-            if has_expired && state.stream.is_some() {
-                state.end(Some(DEADLINE_PASSED), true, done);
-                state.pending.fail_all(true, done);
-            }
         });
     }
 }

@@ -22,7 +22,8 @@ const POPS_PER_POLL: usize = 128;
 pub struct Core<T, O> {
     iomgr: Arc<Iomgr>,
     pollset: Arc<Pollset>,
-    /// A leaf lock: no tag, outcome or closure is dropped or run under it.
+    /// A leaf lock: no tag, outcome or closure is dropped or run under it. `pluck` compares tags,
+    /// whose `PartialEq` may be the application's and must not come back here, as it documents.
     state: Mutex<State<T, O>>,
     consumer: Consumer<T, O>,
     /// How many events were taken since the engine was looked at.

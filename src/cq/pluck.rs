@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// its own it wakes nobody and is woken by nobody else. Shutdown is as with
 /// [`CompletionQueue`](super::CompletionQueue).
 ///
-/// Tags are compared while the queue is locked: a `PartialEq` of yours must not use the queue.
+/// Tags are compared while the queue is locked: a `PartialEq` of yours must not use the queue, or a
+/// call whose events come out of it. It would wait for itself.
 ///
 /// ```
 /// use std::time::Duration;

@@ -119,6 +119,58 @@ fn streams_in_every_direction_end_at_the_deadline() {
     });
 }
 
+/// Keeps the only thread of a server until the deadline has passed.
+fn busy_past(deadline: turnstile::Deadline) {
+    while !deadline.has_passed() {
+        std::thread::sleep(deadline.remaining().expect("the call has one"));
+    }
+}
+
+/// Calls a method of a service on one thread. What its handler sends comes after the deadline.
+#[track_caller]
+fn assert_late(service: turnstile::Service, method: super::common::Plain) {
+    serve(1, service, |_, address| {
+        let mut client = Client::connect(address);
+        let answer = client.call(&request(method, &["x"]).with("grpc-timeout", LATER));
+        assert_expired(&answer);
+        assert!(answer.body.is_empty(), "{answer:?}");
+    });
+}
+
+#[test]
+fn an_async_handlers_reply_after_the_deadline_comes_too_late() {
+    let service = demo().unary(UNARY, |_, request| async move {
+        busy_past(request.deadline());
+        Ok(Response::new("late".into()))
+    });
+    assert_late(service.build(), UNARY);
+}
+
+#[test]
+fn a_blocking_handlers_reply_after_the_deadline_comes_too_late() {
+    let service = demo().blocking_unary(BLOCKING, |(), request| {
+        busy_past(request.deadline());
+        Ok(Response::new("late".into()))
+    });
+    assert_late(service.build(), BLOCKING);
+}
+
+#[test]
+fn writes_after_the_deadline_fail() {
+    let (report, seen) = channel();
+    let service = demo().server_streaming(SERVER, move |_, request, mut replies| {
+        let report = report.clone();
+        async move {
+            busy_past(request.deadline());
+            let written = replies.write("late".into()).await;
+            report.send(written.map_err(|status| status.code())).unwrap();
+            Ok(())
+        }
+    });
+    assert_late(service.build(), SERVER);
+    assert_eq!(next(&seen), Err(Code::DeadlineExceeded));
+}
+
 #[test]
 fn a_call_that_waits_for_a_thread_expires_and_reaches_no_handler() {
     let (release, gate) = channel::<()>();

@@ -27,20 +27,19 @@ impl Future for Over {
     fn poll(self: Pin<&mut Self>, poller: &mut Context<'_>) -> Poll<()> {
         let Self { call, key } = self.get_mut();
         let _context = ExecCtx::enter();
-        call.with_state(|state, context, done| {
+        call.poll_state(poller, |state, context, done, poller| {
             state.is_watched = true;
             state.advance(context, done);
             if state.stream.is_none() {
                 return Poll::Ready(());
             }
             let pollers = &mut state.pollers.over;
-            match key.and_then(|key| pollers.get_mut(key)) {
-                Some(waker) if waker.will_wake(poller.waker()) => {}
-                Some(waker) => {
-                    let before = std::mem::replace(waker, poller.waker().clone());
-                    done.replaced = Some(before);
+            let mut mine = key.and_then(|key| pollers.get_mut(key));
+            if let Some(waker) = poller.waker_instead_of(mine.as_deref()) {
+                match &mut mine {
+                    Some(mine) => done.replaced = Some(std::mem::replace(mine, waker)),
+                    None => *key = Some(pollers.insert(waker)),
                 }
-                None => *key = Some(pollers.insert(poller.waker().clone())),
             }
             Poll::Pending
         })

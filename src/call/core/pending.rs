@@ -54,8 +54,7 @@ pub(super) struct Done {
     /// The stream of a call that is over.
     pub(super) stream: Option<Box<dyn Stream>>,
     /// What is only to be dropped, which may run code of the application.
-    message: Option<Outgoing>,
-    pub(super) parked: Option<Bytes>,
+    messages: Few<Outgoing>,
     statuses: Few<Hold>,
     /// Taken out before the rest is settled.
     pub(super) seen: Seen,
@@ -65,9 +64,10 @@ impl Done {
     /// Hands everything on. Called without locks. Wakers and drops may panic, and take nothing else
     /// with them: what is left then is gone through again.
     pub(super) fn settle(self) {
-        let Self { mut stream, mut arrival, mut replaced, mut message, mut parked, .. } = self;
+        let Self { mut stream, mut arrival, mut replaced, .. } = self;
         let mut batches = self.batches.into_iter();
         let mut wakers = self.wakers.into_iter();
+        let mut messages = self.messages.into_iter();
         let mut statuses = self.statuses.into_iter();
         let mut settle_rest = || {
             drop(stream.take());
@@ -79,8 +79,7 @@ impl Done {
             }
             wakers.by_ref().for_each(Waker::wake);
             drop(replaced.take());
-            drop(message.take());
-            drop(parked.take());
+            messages.by_ref().for_each(drop);
             statuses.by_ref().for_each(drop);
         };
         while contained("a waker, or the drop of what a call leaves,", &mut settle_rest).is_none() {
@@ -89,8 +88,13 @@ impl Done {
 
     /// Drops what came too late to be sent.
     pub(super) fn discard(&mut self, message: Option<Outgoing>, status: Status) {
-        self.message = message;
+        self.drop_message(message);
         self.outlives(&status);
+    }
+
+    /// Drops a message, if there is one.
+    pub(super) fn drop_message(&mut self, message: Option<Outgoing>) {
+        message.into_iter().for_each(|message| self.messages.push(message));
     }
 
     /// The status is dropped under the lock, except for what the application has put in.
@@ -174,7 +178,7 @@ impl Pending {
         let failing = [
             self.initial_metadata.take().map(|(id, _)| id),
             self.message.take().map(|(id, message)| {
-                done.message = message;
+                done.drop_message(message);
                 id
             }),
             self.status.take().map(|(id, status)| {

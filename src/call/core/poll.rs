@@ -3,15 +3,14 @@
 //! The counterpart of batches. What a handler sends is filed among the pending operations without
 //! a batch, so that both keep the same order and the same rules.
 
-use super::pending::{Done, NO_BATCH};
+use super::pending::NO_BATCH;
 use super::{CallCore, Outgoing, Sent, State};
 use crate::iomgr::ExecCtx;
 use crate::metadata::Metadata;
 use crate::status::Status;
 use bytes::Bytes;
-use slab::Slab;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 /// What a call ends with: the only message of a method that has one, its metadata, and the status
 /// with its own. [`Interceptor`](crate::service::Interceptor)s see it after the handler, and may
@@ -178,12 +177,12 @@ impl CallCore {
         poller: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Status>> {
         let _context = ExecCtx::enter();
-        self.with_state(|state, context, done| {
+        self.poll_state(poller, |state, context, done, poller| {
             if state.stream.is_none() {
                 return Poll::Ready(Err(state.cause_of_end()));
             }
             let Poll::Ready(result) = state.next_message(context, done) else {
-                done.replaced = set(&mut state.pollers.read, poller);
+                poller.wait_in(&mut state.pollers.read, done);
                 return Poll::Pending;
             };
             // What is wrong with the stream ends the call, whatever the handler makes of it.
@@ -203,14 +202,14 @@ impl CallCore {
         poller: &mut Context<'_>,
     ) -> Poll<Result<(), Status>> {
         let _context = ExecCtx::enter();
-        self.with_state(|state, context, done| {
+        self.poll_state(poller, |state, context, done, poller| {
             loop {
                 state.advance(context, done);
                 if state.stream.is_none() {
                     return Poll::Ready(Err(state.cause_of_end()));
                 }
                 if state.pending.message.is_some() {
-                    done.replaced = set(&mut state.pollers.write, poller);
+                    poller.wait_in(&mut state.pollers.write, done);
                     return Poll::Pending;
                 }
                 let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
@@ -295,35 +294,5 @@ impl State {
             self.file_initial_metadata(Metadata::new());
         }
         self.pending.message = Some((NO_BATCH, Some(message)));
-    }
-}
-
-/// Who polls the call, and is to be woken when polling again is worth while.
-#[derive(Default)]
-pub(super) struct Pollers {
-    read: Option<Waker>,
-    write: Option<Waker>,
-    /// Until the call is over, or they give up.
-    pub(super) over: Slab<Waker>,
-}
-
-impl Pollers {
-    /// Something has come, or there is room again.
-    pub(super) fn wake_those_of_messages(&mut self, done: &mut Done) {
-        let wakers = [self.read.take(), self.write.take()];
-        wakers.into_iter().flatten().for_each(|waker| done.wakers.push(waker));
-    }
-
-    pub(super) fn wake_all(&mut self, done: &mut Done) {
-        self.wake_those_of_messages(done);
-        self.over.drain().for_each(|waker| done.wakers.push(waker));
-    }
-}
-
-/// Gives what was there before, to be dropped without the lock.
-fn set(slot: &mut Option<Waker>, poller: &Context<'_>) -> Option<Waker> {
-    match slot {
-        Some(waker) if waker.will_wake(poller.waker()) => None,
-        _ => slot.replace(poller.waker().clone()),
     }
 }

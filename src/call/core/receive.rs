@@ -2,7 +2,7 @@
 //! handed on with it.
 
 use super::pending::Done;
-use super::{CallCore, State};
+use super::{CallCore, Outgoing, State};
 use crate::status::Status;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl CallCore {
             state.is_watched = true;
             match state.stream {
                 Some(_) => state.parked = message,
-                None => done.parked = message,
+                None => done.drop_message(message.map(Outgoing::from)),
             }
             state.advance(context, done);
         });

@@ -10,7 +10,7 @@ use crate::transport::{Head, Message, Stream};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// A stream on which messages have come and nothing leaves. It counts the runs of its call.
 struct Silent(Arc<AtomicUsize>, VecDeque<Message>);
@@ -84,6 +84,43 @@ fn a_wake_under_the_calls_lock_only_enqueues() {
         context.flush();
         assert_eq!(runs.load(Ordering::SeqCst), 1, "two wakes before a run are one run");
     });
+}
+
+/// A waker that shows who has it.
+struct Idle;
+
+impl Wake for Idle {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// The clone may be code of the application's.
+#[test]
+fn a_pollers_waker_is_cloned_without_the_calls_lock_and_only_to_wait() {
+    let stream = Box::new(Silent(Arc::default(), VecDeque::new()));
+    let (head, iomgr) = (head(None), iomgr_for_tests());
+    let call = CallCore::new(head, stream, iomgr, Observer::default(), MessageRules::default());
+    let shown = Arc::new(Idle);
+    let waker = Waker::from(shown.clone());
+    let looks_until = |is_ready: bool| {
+        let mut looks = 0;
+        let _ = call.poll_state(&Context::from_waker(&waker), |state, _, done, poller| {
+            looks += 1;
+            if is_ready {
+                return Poll::Ready(());
+            }
+            let before = Arc::strong_count(&shown);
+            poller.wait_in(&mut state.pollers.read, done);
+            assert_eq!(Arc::strong_count(&shown), before, "it was cloned under the lock");
+            Poll::Pending
+        });
+        looks
+    };
+    assert_eq!(looks_until(true), 1);
+    assert_eq!(Arc::strong_count(&shown), 2, "whoever is ready needs no clone");
+    assert_eq!(looks_until(false), 2, "it looks again, with a clone");
+    assert_eq!(Arc::strong_count(&shown), 3, "the call has it");
+    assert_eq!(looks_until(false), 1, "the call has it already");
+    assert_eq!(Arc::strong_count(&shown), 3);
 }
 
 /// Which is driving a connection, and has its other calls wait.

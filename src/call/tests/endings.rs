@@ -20,6 +20,8 @@ on_both_transports! {
     sends_after_a_clients_cancel_fail_by_event,
     a_deadline_ends_the_call_for_both,
     a_deadline_that_has_passed_ends_the_call_at_once,
+    a_batch_that_is_started_after_the_deadline_fails_by_its_event,
+    a_call_that_is_dropped_after_its_deadline_ends_with_that,
     a_call_that_ends_in_time_is_not_touched_by_its_deadline,
     a_call_that_is_dropped_ends_with_internal,
     a_call_that_is_dropped_with_its_status_pending_still_sends_it,
@@ -126,6 +128,42 @@ fn a_deadline_that_has_passed_ends_the_call_at_once<P: Peer>() {
     let mut rpc = Rpc::<P>::with(Options { timeout, ..Options::default() });
     start_receives(&mut rpc);
     assert_eq!(events(&mut rpc), cancelled_receives());
+    assert_eq!(rpc.end().status().code(), Code::DeadlineExceeded);
+}
+
+/// Enough to make a call in, and not to wait for.
+fn soon() -> Options {
+    Options { timeout: Some(Duration::from_millis(50)), ..Options::default() }
+}
+
+fn a_batch_that_is_started_after_the_deadline_fails_by_its_event<P: Peer>() {
+    without_deadlock(|| {
+        let mut rpc = Rpc::<P>::with(soon());
+        start_receives(&mut rpc);
+        // One that is under way, and one that comes too late. Their messages use the call when they
+        // are dropped.
+        let ((under_way, first_drops), (late, last_drops)) =
+            (uses_call(&rpc, 100_000), uses_call(&rpc, 1));
+        rpc.start(Batch::new().send_message("fills the window"), 3);
+        rpc.start(Batch::new().send_message(Bytes::from_owner(under_way)), 4);
+        rpc.let_the_deadline_pass();
+        let batch = Batch::new().send_message(Bytes::from_owner(late)).send_status(Status::ok());
+        rpc.call().start(batch, 5).unwrap();
+        assert_eq!((first_drops.try_recv(), last_drops.try_recv()), (Ok(()), Ok(())));
+        let mut expected = cancelled_receives();
+        expected.extend([(3, (true, false)), (4, (false, false)), (5, (false, false))]);
+        assert_eq!(events(&mut rpc), expected);
+        while let std::task::Poll::Ready(Some(message)) = rpc.try_receive() {
+            assert_eq!(message, "fills the window");
+        }
+        assert_eq!(rpc.end().status().code(), Code::DeadlineExceeded);
+    });
+}
+
+fn a_call_that_is_dropped_after_its_deadline_ends_with_that<P: Peer>() {
+    let mut rpc = Rpc::<P>::with(soon());
+    rpc.let_the_deadline_pass();
+    rpc.drop_call();
     assert_eq!(rpc.end().status().code(), Code::DeadlineExceeded);
 }
 

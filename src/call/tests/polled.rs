@@ -9,6 +9,7 @@ use bytes::Bytes;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 on_both_transports! {
     messages_come_one_by_one_and_then_their_end,
@@ -21,6 +22,8 @@ on_both_transports! {
     an_error_without_a_message_has_trailers_alone,
     trailers_that_were_set_before_go_with_any_status,
     what_is_sent_after_the_status_fails,
+    no_message_comes_or_goes_after_the_deadline,
+    a_reply_after_the_deadline_comes_too_late,
     whoever_waits_for_the_end_is_woken_by_a_cancel,
     whoever_waits_for_the_end_is_woken_by_the_status,
     a_wait_for_the_end_that_is_dropped_leaves_nothing,
@@ -218,6 +221,44 @@ fn what_is_sent_after_the_status_fails<P: Peer>() {
     rpc.handled().finish(reply(Status::internal("a second")));
     assert!(rpc.end().status().is_ok());
     assert!(!rpc.handled().is_cancelled());
+}
+
+/// A call with a message to read, whose deadline has passed without anybody's notice.
+fn expired<P: Peer>() -> Rpc<P> {
+    let timeout = Some(Duration::from_millis(50));
+    let mut rpc = Rpc::<P>::with(Options { timeout, ..Options::default() });
+    rpc.send("unread");
+    rpc.let_the_deadline_pass();
+    rpc
+}
+
+fn no_message_comes_or_goes_after_the_deadline<P: Peer>() {
+    // Each is the first to come.
+    type Operation<P> = fn(&mut Rpc<P>) -> Poll<Result<(), Status>>;
+    let operations: [Operation<P>; 4] = [
+        |rpc| read(rpc, &CountingWaker::new()).map_ok(|_| ()),
+        |rpc| write(rpc, &mut Some(Bytes::from_static(b"late")), &CountingWaker::new()),
+        |rpc| Poll::Ready(rpc.handled().send_initial_metadata(Metadata::new())),
+        |rpc| {
+            let mut over = rpc.handled().over();
+            assert!(is_over(rpc, &mut over, &CountingWaker::new()));
+            read(rpc, &CountingWaker::new()).map_ok(|_| ())
+        },
+    ];
+    for operation in operations {
+        let mut rpc = expired::<P>();
+        assert_eq!(code(operation(&mut rpc)), Some(Code::DeadlineExceeded));
+        assert_eq!(rpc.end().status().code(), Code::DeadlineExceeded);
+        assert!(rpc.client.initial_metadata().is_none());
+    }
+}
+
+fn a_reply_after_the_deadline_comes_too_late<P: Peer>() {
+    let mut rpc = expired::<P>();
+    let message = Some(Bytes::from_static(b"late"));
+    rpc.handled().finish(Reply { message, ..reply(Status::ok()) });
+    assert!(rpc.handled().is_over() && rpc.handled().is_cancelled());
+    assert_eq!(rpc.end().status().code(), Code::DeadlineExceeded);
 }
 
 fn whoever_waits_for_the_end_is_woken_by_a_cancel<P: Peer>() {

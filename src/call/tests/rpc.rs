@@ -211,6 +211,15 @@ impl<P: Peer, T: Send + 'static> Rpc<P, T> {
         self.queue.as_ref().expect("the queue is not dropped").shutdown();
     }
 
+    /// Lets the call's deadline pass while nobody does I/O, as on a thread that is busy: its timer
+    /// does not fire before the next `settle`.
+    pub(super) fn let_the_deadline_pass(&self) {
+        let deadline = self.call().deadline();
+        while !deadline.has_passed() {
+            std::thread::sleep(deadline.remaining().expect("the call has a deadline"));
+        }
+    }
+
     /// The call as its handler has it.
     pub(super) fn handled(&self) -> Arc<CallCore> {
         self.call().owner.core().clone()
