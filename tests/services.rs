@@ -11,6 +11,7 @@ mod services {
     pub(crate) mod compression;
     pub(crate) mod crowds;
     pub(crate) mod deadlines;
+    pub(crate) mod endless;
     pub(crate) mod interceptors;
     pub(crate) mod kinds;
     pub(crate) mod limits;

@@ -7,6 +7,7 @@
 mod builder;
 mod connections;
 mod handled;
+mod handling;
 mod lifetimes;
 mod limits;
 #[cfg(all(test, turnstile_loom))]

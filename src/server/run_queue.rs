@@ -6,7 +6,8 @@
 //! finish: so it keeps nothing back but its thread.
 
 use super::handled::{Handled, Waiting};
-use super::task::{Task, panicked, span_of};
+use super::handling::{Handling, drop_caught, panicked, span_of};
+use super::task::Task;
 use crate::call::{CallCore, NewCall, Outcome, Reply};
 use crate::cq::sealed::Queue as _;
 use crate::cq::{Complete, CompletionQueue, Turn, block_on};
@@ -15,6 +16,7 @@ use crate::panics::{catch, contained};
 use crate::service::Method;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::SeqCst};
 use bytes::Bytes;
+use std::future::poll_fn;
 use std::mem;
 use std::sync::Arc;
 
@@ -140,15 +142,25 @@ fn run_blocking(mut waiting: Waiting) {
     // What is named last is dropped first: the call ends, and then no longer counts.
     let Some((_live, NewCall { owner, message })) = waiting.end() else { return };
     let call = owner.core();
-    if !call.expire() && !call.is_over() {
-        call.finish(handle_blocking(waiting.handled().method(), call, message));
+    if call.expire() || call.is_over() {
+        return;
+    }
+    if let Some(reply) = handle_blocking(waiting.handled().method(), call, message) {
+        call.finish(reply);
     }
 }
 
-fn handle_blocking(method: &Method, call: &Arc<CallCore>, message: Option<Bytes>) -> Reply {
+/// The handler itself runs in a poll, and cannot be interrupted. Interceptors around it may wait, and
+/// are given up when the call is over, as async ones are.
+fn handle_blocking(method: &Method, call: &Arc<CallCore>, message: Option<Bytes>) -> Option<Reply> {
     let _in_span = span_of(call).entered();
-    let handled = catch(|| block_on(method.handle(call.clone(), message)));
-    handled.unwrap_or_else(|panic| panicked(call, &panic))
+    let mut handling = match catch(|| method.handle(call.clone(), message)) {
+        Ok(future) => Handling::new(future),
+        Err(panic) => return Some(panicked(call, &panic)),
+    };
+    let reply = block_on(poll_fn(|context| handling.poll(call, context)));
+    drop_caught(handling, call);
+    reply
 }
 
 /// A call that has come for a handler, which has not ended: `run` returns when there is none.

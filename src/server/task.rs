@@ -1,14 +1,12 @@
 //! A call's handler on its way: a future that is polled whenever it is woken, by any thread in
 //! `run`.
 
+use super::handling::{Handling, drop_caught};
 use super::run_queue::{Job, Live, RunQueue};
-use crate::call::{CallCore, Over, Owner, Reply};
+use crate::call::Owner;
 use crate::iomgr::Turn;
-use crate::panics::{Panic, catch};
 use crate::service::HandlerFuture;
-use crate::status::Status;
 use crate::sync::Mutex;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use tracing::Span;
@@ -26,10 +24,8 @@ pub(super) struct Task {
 }
 
 struct Running {
-    future: HandlerFuture,
-    /// What wakes this task when the call is over, once it had to wait.
-    over: Option<Over>,
-    /// Ends with the future, which may be long before the last waker of the task is dropped.
+    handling: Handling,
+    /// Ends with the handling, which may be long before the last waker of the task is dropped.
     _live: Live,
 }
 
@@ -42,7 +38,7 @@ impl Task {
         live: Live,
         span: Span,
     ) -> Arc<Self> {
-        let running = Mutex::new(Some(Running { future, over: None, _live: live }));
+        let running = Mutex::new(Some(Running { handling: Handling::new(future), _live: live }));
         Arc::new(Self { turn: Turn::new(), running, owner, queue, span })
     }
 
@@ -53,40 +49,17 @@ impl Task {
         }
         let running = self.running.lock().take();
         let Some(mut running) = running else { return self.turn.close() };
-        let waker = Waker::from(self.clone());
-        match self.poll(&mut running, &mut Context::from_waker(&waker)) {
-            Progress::Waiting => self.park(running),
-            Progress::Ended(reply) => {
-                let call = self.owner.core();
+        let (waker, call) = (Waker::from(self.clone()), self.owner.core());
+        let context = &mut Context::from_waker(&waker);
+        match self.span.in_scope(|| running.handling.poll(call, context)) {
+            Poll::Pending => self.park(running),
+            Poll::Ready(reply) => {
                 if let Some(reply) = reply {
                     call.finish(reply);
                 }
                 self.turn.close();
-                self.span.in_scope(|| drop_caught(running.future, call));
+                self.span.in_scope(|| drop_caught(running.handling, call));
             }
-        }
-    }
-
-    fn poll(&self, running: &mut Running, context: &mut Context<'_>) -> Progress {
-        let call = self.owner.core();
-        let mut poll_handler = |context: &mut Context<'_>| {
-            self.span.in_scope(|| poll_caught(&mut running.future, call, context))
-        };
-        if let Poll::Ready(reply) = poll_handler(context) {
-            return Progress::Ended(Some(reply));
-        }
-        // Most handlers are ready at once, and need not look out for their call's end.
-        let is_over = match running.over {
-            Some(_) => call.is_over(),
-            None => Pin::new(running.over.insert(call.over())).poll(context).is_ready(),
-        };
-        if !is_over {
-            return Progress::Waiting;
-        }
-        // The handler can see the end now, and has this one chance to do something about it.
-        match poll_handler(context) {
-            Poll::Ready(reply) => Progress::Ended(Some(reply)),
-            Poll::Pending => Progress::Ended(None),
         }
     }
 
@@ -98,49 +71,6 @@ impl Task {
             self.queue.push(Job::Poll(self.clone()));
         }
     }
-}
-
-/// How a poll ended.
-enum Progress {
-    Waiting,
-    /// With a reply, unless the call was over before there was one.
-    Ended(Option<Reply>),
-}
-
-/// Polls a handler's future. A panic is an answer too.
-pub(super) fn poll_caught(
-    future: &mut HandlerFuture,
-    call: &CallCore,
-    context: &mut Context<'_>,
-) -> Poll<Reply> {
-    catch(|| future.as_mut().poll(context))
-        .unwrap_or_else(|panic| Poll::Ready(panicked(call, &panic)))
-}
-
-/// What a call's handler runs in: nothing, unless somebody wants it.
-pub(super) fn span_of(call: &CallCore) -> Span {
-    let head = call.head();
-    tracing::debug_span!(
-        target: "turnstile::call",
-        parent: None,
-        "call",
-        method = head.method(),
-        peer = %head.peer,
-    )
-}
-
-/// Drops what a handler leaves, which may panic as well.
-pub(super) fn drop_caught<T>(leftover: T, call: &CallCore) {
-    if let Err(panic) = catch(|| drop(leftover)) {
-        panicked(call, &panic);
-    }
-}
-
-/// Says that a handler panicked: to the log in full, and to the client that it did.
-pub(super) fn panicked(call: &CallCore, panic: &Panic) -> Reply {
-    let method = call.head().method();
-    tracing::error!(target: "turnstile::call", method, %panic, "a handler panicked");
-    Reply::from(Status::internal("the handler panicked; the server's log says more"))
 }
 
 impl Wake for Task {

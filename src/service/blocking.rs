@@ -213,7 +213,8 @@ impl<T> Writer<T> {
         block_on(self.0.write_uncompressed(message))
     }
 
-    /// Sends every message of a stream, until it ends or fails. Blocks until then.
+    /// Sends every message of a stream, until it ends or fails, or the call is over. Blocks until
+    /// then.
     ///
     /// # Errors
     /// The stream's, or those of [`write`](Self::write).

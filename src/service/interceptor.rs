@@ -55,6 +55,8 @@ use std::sync::Arc;
 /// Interceptors of a server run before those of a service, and each of these in the order in which
 /// they were added. For a blocking service they run on the thread that the handler gets, and may
 /// block as it may. For an async one they must not, as its handlers must not: they wait by `await`.
+/// What they await, for a service of either kind, is polled once more when the call is over, and then
+/// dropped; what blocks a thread is not interrupted.
 /// A panic ends the call with INTERNAL, and nothing else.
 pub trait Interceptor: Send + Sync + 'static {
     /// Handles a call, most often by passing it on to [`Next::run`].

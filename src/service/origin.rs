@@ -90,6 +90,14 @@ impl Origin {
         }
     }
 
+    /// Why the call is over, once [`end`](Self::end) is ready.
+    pub(super) fn cause_of_end(&self) -> Status {
+        match self {
+            Self::Call(call) => call.cause_of_end(),
+            Self::Detached(_) => Status::deadline_exceeded("the call's deadline passed"),
+        }
+    }
+
     pub(super) fn poll_message(
         &self,
         poller: &mut task::Context<'_>,

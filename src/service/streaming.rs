@@ -298,7 +298,7 @@ impl<T> Writer<T> {
         poll_fn(|context| self.origin.poll_send_message(&mut message, context)).await
     }
 
-    /// Sends every message of a stream, until it ends or fails.
+    /// Sends every message of a stream, until it ends or fails, or the call is over.
     ///
     /// # Errors
     /// The stream's, or those of [`write`](Self::write).
@@ -318,11 +318,19 @@ impl<T> Writer<T> {
         &mut self,
         messages: impl Stream<Item = Result<T, Status>> + Send,
     ) -> Result<(), Status> {
-        let mut messages = pin!(messages);
-        while let Some(message) = poll_fn(|context| messages.as_mut().poll_next(context)).await {
-            self.write(message?).await?;
+        let (mut messages, mut end) = (pin!(messages), self.origin.end());
+        loop {
+            // Ready with nothing if the call ends while the stream has no message.
+            let next = poll_fn(|context| match messages.as_mut().poll_next(context) {
+                Poll::Ready(next) => Poll::Ready(Some(next)),
+                Poll::Pending => Pin::new(&mut end).poll(context).map(|()| None),
+            });
+            match next.await {
+                Some(Some(message)) => self.write(message?).await?,
+                Some(None) => return Ok(()),
+                None => return Err(self.origin.cause_of_end()),
+            }
         }
-        Ok(())
     }
 
     /// See [`Context::send_initial_metadata`].

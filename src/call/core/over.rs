@@ -2,6 +2,7 @@
 
 use super::CallCore;
 use crate::iomgr::ExecCtx;
+use crate::status::Status;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,6 +19,11 @@ impl CallCore {
     /// Waits for the end. From the first poll on, the client's going away is noticed.
     pub(crate) fn over(self: &Arc<Self>) -> Over {
         Over { call: self.clone(), key: None }
+    }
+
+    /// Why it is over, for one who could not go on.
+    pub(crate) fn cause_of_end(&self) -> Status {
+        self.state.lock().cause_of_end()
     }
 }
 
