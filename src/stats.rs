@@ -56,7 +56,7 @@
 //! | `turnstile::connection` | debug | `a connection is closed` | `peer` |
 //! | `turnstile::call` | debug | `a call ended` | `method`, `peer`, `status`, `duration`, `messages_received`, `bytes_received`, `messages_sent`, `bytes_sent` |
 //! | `turnstile::call` | error | `a handler panicked` | `method`, `panic` |
-//! | `turnstile::call` | error | `an interceptor made a reply that the method cannot have` | `method`, `cause` |
+//! | `turnstile::call` | error | `an interceptor made a reply that the method cannot have`; the same of `a handler` and `a codec` | `method`, `cause` |
 //!
 //! There is one event for each call, at its end, whatever its status: an error is an answer like
 //! any other, and one that matters to you is best logged where it is made. `status` is a name like

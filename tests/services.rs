@@ -21,6 +21,7 @@ mod services {
     pub(crate) mod names;
     pub(crate) mod panics;
     pub(crate) mod queued;
+    pub(crate) mod replies;
     pub(crate) mod shutdown;
     pub(crate) mod threads;
     pub(crate) mod until;

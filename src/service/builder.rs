@@ -98,14 +98,14 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Req: 'static,
         Res: 'static,
     {
-        let state = self.state.clone();
+        let (state, path) = (self.state.clone(), method.path());
         self.add(method, Style::Async, move |call| {
             let (request, replies) = match call.into_request::<Req, C>() {
                 Ok(parts) => parts,
                 Err(status) => return Box::pin(ready(Reply::from(status))),
             };
             let future = handler(state.clone(), request);
-            Box::pin(async move { replies.end_with::<Res, C>(future.await) })
+            Box::pin(async move { replies.end_with::<Res, C>(path, future.await) })
         })
     }
 
@@ -139,11 +139,11 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Req: 'static,
         Res: 'static,
     {
-        let state = self.state.clone();
+        let (state, path) = (self.state.clone(), method.path());
         self.add(method, Style::Async, move |call| {
             let (requests, replies) = call.into_streaming::<Req, C>();
             let future = handler(state.clone(), requests);
-            Box::pin(async move { replies.end_with::<Res, C>(future.await) })
+            Box::pin(async move { replies.end_with::<Res, C>(path, future.await) })
         })
     }
 
@@ -251,9 +251,10 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Req: 'static,
         Res: 'static,
     {
+        let path = method.path();
         self.add_blocking(method, move |state, call| {
             let (request, replies) = call.into_request::<Req, C>()?;
-            Ok(replies.end_with::<Res, C>(handler(state, request)))
+            Ok(replies.end_with::<Res, C>(path, handler(state, request)))
         })
     }
 
@@ -289,10 +290,11 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Req: 'static,
         Res: 'static,
     {
+        let path = method.path();
         self.add_blocking(method, move |state, call| {
             let (requests, replies) = call.into_streaming::<Req, C>();
             let outcome = handler(state, &mut blocking::Reader::of(requests));
-            Ok(replies.end_with::<Res, C>(outcome))
+            Ok(replies.end_with::<Res, C>(path, outcome))
         })
     }
 

@@ -98,19 +98,36 @@ impl Method {
     }
 }
 
-/// Makes an error of a reply that a method of this kind cannot have. Handlers make no such reply,
-/// so it is an interceptor's.
+/// Makes an error of a reply that a method of this kind cannot have. What a handler makes has been
+/// checked before ([`handler_error`]), so it is an interceptor's.
 fn check(reply: Reply, kind: MethodKind, call: &CallCore) -> Reply {
     let cause = match (kind.has_one_reply(), reply.message()) {
         _ if !reply.status().is_ok() => return reply,
         (true, Some(_)) | (false, None) => return reply,
-        (true, None) => "it answered OK without a message, and the method has one",
+        (true, None) => OK_ALONE,
         (false, Some(_)) => "it answered with a message, and the method's replies are a stream",
     };
-    let method = call.head().method();
-    let text = "an interceptor made a reply that the method cannot have";
+    Reply::from(impossible("an interceptor", call.head().method(), cause))
+}
+
+const OK_ALONE: &str = "it answered OK without a message, and the method has one";
+
+/// What a handler ends with instead of its only message. `Err(Status::ok())` is no error.
+fn handler_error(status: Status, method: &str) -> Status {
+    if status.is_ok() { impossible("a handler", method, OK_ALONE) } else { status }
+}
+
+/// What a codec ends with instead of a message.
+fn codec_error(status: Status, method: &str) -> Status {
+    let cause = "it failed with the status OK";
+    if status.is_ok() { impossible("a codec", method, cause) } else { status }
+}
+
+/// What the client gets instead of a reply that the method cannot have. The log has it as well.
+fn impossible(maker: &str, method: &str, cause: &str) -> Status {
+    let text = format!("{maker} made a reply that the method cannot have");
     tracing::error!(target: "turnstile::call", method, cause, "{text}");
-    Reply::from(Status::internal(format!("{text}: {cause}")))
+    Status::internal(format!("{text}: {cause}"))
 }
 
 impl fmt::Debug for Method {
@@ -245,7 +262,9 @@ impl IncomingCall {
     /// For a method with one request message.
     pub(super) fn into_request<T, C: Codec<T>>(mut self) -> Result<(Request<T>, Replies), Status> {
         let bytes = self.requests.apply(self.message.unwrap_or_default())?;
-        let request = Request::from_parts(C::decode(bytes)?, self.context);
+        let failed = |status| codec_error(status, self.context.method());
+        let message = C::decode(bytes).map_err(failed)?;
+        let request = Request::from_parts(message, self.context);
         Ok((request, Replies(self.replies)))
     }
 
@@ -284,16 +303,19 @@ impl Replies {
         Writer::of_call::<C>(context, self.0)
     }
 
-    /// The end of a method with one reply message.
+    /// The end of a method with one reply message, of which `method` is the path.
     pub(super) fn end_with<T, C: Codec<T>>(
         mut self,
+        method: &str,
         outcome: Result<Response<T>, Status>,
     ) -> Reply {
         outcome
+            .map_err(|status| handler_error(status, method))
             .and_then(|response| {
                 let is_uncompressed = response.is_uncompressed();
                 let (message, initial_metadata, trailers) = response.into_parts();
-                let message = Some(self.0.apply(C::encode(&message)?)?);
+                let failed = |status| codec_error(status, method);
+                let message = Some(self.0.apply(C::encode(&message).map_err(failed)?)?);
                 let status = Status::ok().with_metadata(trailers);
                 Ok(Reply { initial_metadata, message, is_uncompressed, status })
             })

@@ -19,8 +19,9 @@ use std::task::{Context, Poll};
 /// # Which replies a method can have
 ///
 /// - A method with one reply message has it if the status is OK; an error goes without. OK without
-///   a message, as `Reply::from(Status::ok())` is, or an error that an interceptor made OK, would
-///   break the protocol: the call ends with INTERNAL, and it is logged.
+///   a message would break the protocol: the call ends with INTERNAL, and it is logged. Such are
+///   `Reply::from(Status::ok())`, an error that an interceptor made OK, and the
+///   `Err(Status::ok())` of a handler, which its interceptors see as INTERNAL already.
 /// - Of a method whose replies are a stream this is the end alone. The messages have been written,
 ///   and initial metadata has gone with the first of them: what is put in later is sent only if
 ///   there was no message. An OK with a message in it ends with INTERNAL, and is logged:
