@@ -52,7 +52,7 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Names which the protocol itself uses, or which HTTP/2 forbids (RFC 9113 section 8.2.2), besides
-/// everything that starts with `grpc-` or a colon.
+/// everything that starts with a colon, or with `grpc-` and is not [`OPEN`].
 const RESERVED: [&str; 9] = [
     "content-type",
     "te",
@@ -64,6 +64,10 @@ const RESERVED: [&str; 9] = [
     "upgrade",
     "content-length",
 ];
+
+/// Names which start with `grpc-` and are the application's all the same: what OpenCensus's
+/// libraries, and bridges to them, send a call's context in. Other implementations pass them too.
+const OPEN: [&str; 2] = ["grpc-trace-bin", "grpc-tags-bin"];
 
 /// The key-value pairs that travel with a call. A key may have several values, kept in order.
 ///
@@ -127,7 +131,8 @@ impl Metadata {
     /// # Errors
     ///
     /// - The key is empty, or has characters other than `0-9`, `a-z`, `_`, `.` and `-`.
-    /// - The key is reserved: `grpc-*` and the headers that gRPC or HTTP/2 use themselves.
+    /// - The key is reserved: `grpc-*`, but for `grpc-trace-bin` and `grpc-tags-bin`, and the headers
+    ///   that gRPC or HTTP/2 use themselves.
     /// - The key ends in `-bin`: such values are bytes, see [`insert_bin`](Self::insert_bin).
     /// - The value has characters outside `0x20..=0x7E`.
     /// - There are too many entries (HTTP/2 peers accept far fewer).
@@ -414,10 +419,12 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// The size of a header as RFC 9113 section 6.5.2 counts it, before compression: 32 bytes besides
-/// its name and value.
+/// What RFC 9113 section 6.5.2 counts for a header besides its name and value, in bytes.
+pub(crate) const ENTRY_OVERHEAD: usize = 32;
+
+/// The size of a header as RFC 9113 section 6.5.2 counts it, before compression.
 pub(crate) fn wire_size(name: &HeaderName, value: &HeaderValue) -> usize {
-    name.as_str().len() + value.len() + 32
+    name.as_str().len() + value.len() + ENTRY_OVERHEAD
 }
 
 /// Looks for a received value that ought to be base64 and is not.
@@ -444,9 +451,12 @@ fn is_binary(key: &str) -> bool {
 }
 
 fn is_reserved(key: &str) -> bool {
-    key.starts_with(':')
-        || key.as_bytes().get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"grpc-"))
-        || RESERVED.iter().any(|name| name.eq_ignore_ascii_case(key))
+    let is_one_of = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(key));
+    let prefix = key.as_bytes().get(..5);
+    if prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"grpc-")) {
+        return !is_one_of(&OPEN);
+    }
+    key.starts_with(':') || is_one_of(&RESERVED)
 }
 
 /// "Header-Name" of PROTOCOL-HTTP2.

@@ -228,6 +228,11 @@ pub(crate) struct Hold {
 impl Status {
     /// A status with any code. The message is for people who debug, not for programs.
     ///
+    /// Keep it short: a message of more than some KiB can cost the client the code. The status
+    /// travels in trailers, which clients limit; those of C-core (C++, Python, Ruby and others)
+    /// refuse more than 8 to 16 KiB of them, all together, and then report an error of their own
+    /// instead of this one. What is not printable ASCII takes three times its bytes there.
+    ///
     /// ```
     /// use turnstile::{Code, Status};
     ///
@@ -266,7 +271,8 @@ impl Status {
 
     /// Sets the trailing metadata, instead of what was set before. An OK status may have it too.
     ///
-    /// Keep it small, since clients limit what they take: PROTOCOL-HTTP2 suggests 8 KiB.
+    /// Keep it small, since clients limit what they take: PROTOCOL-HTTP2 suggests 8 KiB, for the
+    /// message and the details besides. A client that refuses it does not see the code either.
     ///
     /// ```
     /// use turnstile::{Metadata, Status};

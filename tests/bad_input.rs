@@ -145,6 +145,32 @@ fn rows() -> Vec<Row> {
             hello().with("x", vec![b'a'; 20 << 10]),
             ("200", RESOURCE_EXHAUSTED, &["metadata", "16384"]),
         ),
+        (
+            "path of 20 KiB",
+            hello().with(":path", format!("/{}", "a".repeat(20 << 10))),
+            ("200", RESOURCE_EXHAUSTED, &["metadata", "16384"]),
+        ),
+        (
+            "long method",
+            hello().with(":method", "A".repeat(8 << 10)),
+            ("405", INTERNAL, &["POST", "AAA"]),
+        ),
+        (
+            "long content-type",
+            content_type(&format!("image/{}", "a".repeat(8 << 10))),
+            ("415", INVALID_ARGUMENT, &["image/aaa", GRPC]),
+        ),
+        (
+            "long encoding",
+            hello().with("grpc-encoding", "a".repeat(8 << 10)),
+            ("200", UNIMPLEMENTED, &["\"aaa", "identity"]),
+        ),
+        ("long timeout", timeout(&"1".repeat(8 << 10)), ("200", INTERNAL, &["grpc-timeout"])),
+        (
+            "long path of an unknown method",
+            hello().with(":path", format!("/a.B/{}", "c".repeat(8 << 10))),
+            ("200", UNIMPLEMENTED, &["/a.B/ccc"]),
+        ),
     ]
 }
 
@@ -172,6 +198,7 @@ fn check(address: SocketAddr, (name, request, (http, code, parts)): Row) {
     for part in parts {
         assert!(answer.message().contains(part), "{name}: no {part:?} in {answer:?}");
     }
+    assert!(answer.message().len() < 400, "{name}: what a client sends is not sent back at length");
     assert_eq!(answer.is_trailers_only(), code != 0, "{name}: {answer:?}");
     let encodings = answer.header("grpc-accept-encoding");
     let is_about_encoding = parts.contains(&"identity");

@@ -100,12 +100,32 @@ fn reserved_names_cannot_be_set() {
         assert!(error(metadata.insert(key, "v")).contains("is reserved"), "{key}");
         assert!(error(metadata.append(key, "v")).contains("is reserved"), "{key}");
     }
-    assert!(error(metadata.insert_bin("grpc-trace-bin", b"v")).contains("is reserved"));
+    for key in ["grpc-status-details-bin", "grpc-trace", "grpc-trace-bin-bin", "grpc-tagsbin-bin"] {
+        assert!(error(metadata.insert_bin(key, b"v")).contains("is reserved"), "{key}");
+    }
     assert!(metadata.is_empty());
     for key in ["grpc", "grpcx", "user-agent", "authorization", "tea", "a:"] {
         let reserved = metadata.insert(key, "v").is_err_and(|e| e.cause == Cause::Reserved);
         assert!(!reserved, "{key}");
     }
+}
+
+/// They begin like what belongs to the protocol, and carry OpenCensus's context.
+#[test]
+fn traces_and_tags_are_the_applications() {
+    for key in ["grpc-trace-bin", "grpc-tags-bin", "Grpc-Trace-Bin"] {
+        let lower = key.to_ascii_lowercase();
+        let mut metadata = received(&[(lower.clone().leak(), b"AQ")]);
+        assert_eq!(metadata.get_bin(key).unwrap().unwrap(), &[1][..], "{key}");
+        assert_eq!(metadata.len(), 1, "{key}");
+        metadata.insert_bin(&lower, &[2]).unwrap();
+        let mut sent = HeaderMap::new();
+        metadata.clone().append_to(&mut sent);
+        assert_eq!(sent.get(&lower).unwrap(), "Ag", "{key}");
+        assert!(metadata.remove(key), "{key}");
+    }
+    let refused = error(Metadata::new().insert("grpc-trace-bin", "text"));
+    assert!(refused.contains("insert_bin"), "{refused}");
 }
 
 #[test]
@@ -129,14 +149,14 @@ fn received_reserved_entries_are_hidden_and_not_sent_back() {
         ("content-type", b"application/grpc"),
         ("te", b"trailers"),
         ("grpc-timeout", b"1S"),
-        ("grpc-trace-bin", b"AQ"),
+        ("grpc-status-details-bin", b"AQ"),
         ("user-agent", b"test"),
         ("x-a", b"1"),
         ("x-a", b"2"),
     ];
     let mut metadata = received(&entries);
     assert_eq!(metadata.len(), 3);
-    for key in ["content-type", "Content-Type", "te", "grpc-timeout", "grpc-trace-bin"] {
+    for key in ["content-type", "Content-Type", "te", "grpc-timeout", "grpc-status-details-bin"] {
         assert_eq!(metadata.get(key), None);
         assert_eq!(metadata.get_bin(key), None);
         assert!(!metadata.remove(key));
@@ -195,7 +215,7 @@ fn received_headers_have_to_be_base64_where_their_key_says_so() {
         assert_eq!(check(key, value), Ok(()), "{key}");
     }
     // Nobody is shown this one.
-    assert_eq!(check("grpc-trace-bin", b"!"), Ok(()));
+    assert_eq!(check("grpc-status-details-bin", b"!"), Ok(()));
     let error = check("x-bin", b"AQ,!!!!").unwrap_err().to_string();
     assert!(error.contains("\"x-bin\"") && error.contains("not base64"), "{error}");
 }

@@ -55,8 +55,8 @@ impl Builder {
     }
 
     /// The largest request metadata, in bytes as RFC 9113 section 6.5.2 counts them: names, values
-    /// and 32 for each entry. Default 16 KiB; more ends the call with RESOURCE_EXHAUSTED. Beyond
-    /// 64 KiB the answer is HTTP's 431.
+    /// and 32 for each entry. The path and the other pseudo-headers count too. Default 16 KiB; more
+    /// ends the call with RESOURCE_EXHAUSTED. Beyond 64 KiB the answer is HTTP's 431.
     pub fn max_metadata_size(&mut self, bytes: usize) -> &mut Self {
         self.config.max_metadata_size = bytes;
         self

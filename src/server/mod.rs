@@ -33,7 +33,7 @@ use crate::service::Attachment;
 use crate::stats::Stats;
 use crate::status::Status;
 use crate::transport::h2::{Config, ServerTransport};
-use crate::transport::{Acceptor, Head, Stream};
+use crate::transport::{Acceptor, Head, Stream, shown};
 use bytes::Bytes;
 use connections::Connections;
 use methods::{Methods, Payload};
@@ -330,9 +330,8 @@ impl Acceptor for Inner {
         let call = CallCore::new(head, stream, self.iomgr.clone(), observer, rules);
         let owner = Owner::new(call.clone());
         let Some(method) = method else {
-            let status =
-                Status::unimplemented(format!("the server has no method {}", call.head().method()));
-            return call.cancel(status);
+            let text = format!("the server has no method {}", shown(call.head().method()));
+            return call.cancel(Status::unimplemented(text));
         };
         if let Some(refusal) = self.refusal(method, call.head()) {
             return call.cancel(refusal);

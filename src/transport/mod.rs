@@ -22,6 +22,7 @@ use crate::iomgr::PeerAddress;
 use crate::metadata::Metadata;
 use crate::status::Status;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -65,6 +66,15 @@ impl Head {
         let values = self.metadata.hidden("grpc-accept-encoding");
         let mut names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         names.any(|name| name.trim_ascii() == encoding.name().as_bytes())
+    }
+}
+
+/// What a client has sent, as an answer's text repeats it: its beginning, if it is long.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    const MAX_BYTES: usize = 256;
+    match text.floor_char_boundary(MAX_BYTES) {
+        end if end < text.len() => Cow::Owned(format!("{}...", &text[..end])),
+        _ => Cow::Borrowed(text),
     }
 }
 

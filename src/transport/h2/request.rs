@@ -5,9 +5,9 @@ use crate::compression::{Encoding, Encodings};
 use crate::iomgr::PeerAddress;
 use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
-use crate::transport::Head;
+use crate::transport::{Head, shown};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub(super) fn read_head<B>(
     let fields = Fields::of(&parts.headers);
     let subtype = read_content_type(fields.content_type)?;
     check_te(fields.has_te_trailers)?;
-    check_size(fields.size, config.max_metadata_size)?;
+    check_size(fields.size + pseudo_size(&parts.method, &parts.uri), config.max_metadata_size)?;
     let encoding = read_encoding(fields.encoding, config.accepts)?;
     check_binary(&parts.headers)?;
     let timeout = read_timeout(fields.timeout)?;
@@ -91,7 +91,7 @@ struct Fields<'a> {
     has_te_trailers: bool,
     encoding: Option<&'a HeaderValue>,
     timeout: Option<&'a HeaderValue>,
-    /// As RFC 9113 section 6.5.2 counts it. Pseudo-headers, which the map does not hold, come on top.
+    /// As RFC 9113 section 6.5.2 counts it, without the pseudo-headers, which the map does not hold.
     size: usize,
 }
 
@@ -116,6 +116,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The size of the pseudo-headers, counted like that of the others.
+fn pseudo_size(method: &Method, uri: &Uri) -> usize {
+    let of = |name: &str, length: usize| name.len() + length + metadata::ENTRY_OVERHEAD;
+    let path = uri.path_and_query().map_or(0, |it| it.as_str().len());
+    let scheme = uri.scheme_str().map_or(0, |it| of(":scheme", it.len()));
+    let authority = uri.authority().map_or(0, |it| of(":authority", it.as_str().len()));
+    of(":method", method.as_str().len()) + of(":path", path) + scheme + authority
+}
+
 type Check = Result<(), Box<Refusal>>;
 
 fn refuse<T>(http: StatusCode, code: Code, message: String) -> Result<T, Box<Refusal>> {
@@ -126,7 +135,7 @@ fn check_method(method: &Method) -> Check {
     if method == Method::POST {
         return Ok(());
     }
-    let message = format!("a gRPC request is a POST, and this is a {method}");
+    let message = format!("a gRPC request is a POST, and this is a {}", shown(method.as_str()));
     refuse(StatusCode::METHOD_NOT_ALLOWED, Code::Internal, message)
 }
 
@@ -152,6 +161,7 @@ fn read_content_type(value: Option<&HeaderValue>) -> Result<Option<Box<str>>, Bo
         "the request has no content-type; gRPC's is application/grpc".to_owned()
     } else {
         let value = String::from_utf8_lossy(value);
+        let value = shown(&value);
         format!("the request's content-type is {value:?}; gRPC's is application/grpc")
     };
     refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message)
@@ -194,7 +204,8 @@ fn read_encoding(
     if let Some(known) = known.filter(|encoding| accepts.has(*encoding)) {
         return Ok(Some(known));
     }
-    let encoding = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+    let encoding = String::from_utf8_lossy(encoding.as_bytes());
+    let encoding = shown(&encoding);
     let names = accepts.names();
     let status = Status::unimplemented(format!(
         "messages are encoded as {encoding:?}, which this server does not take; it takes {names}",
@@ -220,8 +231,11 @@ fn read_timeout(value: Option<&HeaderValue>) -> Result<Option<Duration>, Box<Ref
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, read_content_type};
+    use super::{Config, Fields, read_content_type, read_head};
+    use crate::iomgr::PeerAddress;
+    use http::Request;
     use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
+    use std::sync::Arc;
 
     #[test]
     fn the_size_counts_every_value_and_the_first_value_counts() {
@@ -237,6 +251,33 @@ mod tests {
         headers.append(CONTENT_TYPE, HeaderValue::from_static("first"));
         headers.append(CONTENT_TYPE, HeaderValue::from_static("second"));
         assert_eq!(Fields::of(&headers).content_type.unwrap(), "first");
+    }
+
+    /// Reads a request of which only the sizes are wrong, with this limit.
+    fn read(request: Request<()>, max_metadata_size: usize) -> Result<(), String> {
+        let config = Config { max_metadata_size, ..Config::default() };
+        let peer = Arc::new(PeerAddress::InProcess);
+        let head = read_head(request, &peer, &config);
+        head.map(drop).map_err(|refusal| refusal.status.to_string())
+    }
+
+    #[test]
+    fn pseudo_headers_count_as_metadata() {
+        let request = |uri: &str| {
+            let request = Request::post(uri).header(TE, "trailers");
+            request.header(CONTENT_TYPE, "application/grpc").body(()).unwrap()
+        };
+        let (te, content_type) = (2 + 8 + 32, 12 + 16 + 32);
+        let (method, path) = (7 + 4 + 32, 5 + 4 + 32);
+        let size = te + content_type + method + path;
+        assert_eq!(read(request("/a/b"), size), Ok(()));
+        let error = read(request("/a/bc"), size).unwrap_err();
+        assert!(error.contains(&format!("{} vs. {size}", size + 1)), "{error}");
+
+        let size = size + (7 + 4 + 32) + (10 + 6 + 32);
+        assert_eq!(read(request("http://host:1/a/b"), size), Ok(()));
+        let error = read(request("http://host:12/a/b"), size).unwrap_err();
+        assert!(error.contains(&format!("{} vs. {size}", size + 1)), "{error}");
     }
 
     #[test]
