@@ -34,7 +34,10 @@ pub(super) struct Index {
 #[derive(Debug)]
 struct File {
     bytes: Bytes,
+    name: String,
     dependencies: Vec<String>,
+    /// Those of `dependencies` that are not weak.
+    needs: Vec<String>,
 }
 
 impl File {
@@ -100,6 +103,25 @@ impl Index {
         Ok(())
     }
 
+    /// Looks for imports that are not there, without which clients cannot read a file. Weak ones may
+    /// be missing.
+    ///
+    /// # Errors
+    /// The first one, and the file that has it.
+    pub(super) fn check_imports(&self) -> Result<(), Error> {
+        let missing = self.files.iter().find_map(|file| {
+            let missing = file.needs.iter().find(|import| !self.by_name.contains_key(*import));
+            Some((&file.name, missing?))
+        });
+        missing.map_or(Ok(()), |(name, import)| {
+            Err(Error::config(format!(
+                "the file {name:?} of a descriptor set for reflection imports {import:?}, which no \
+                 set has; give it a FILE_DESCRIPTOR_SET that turnstile-build has generated, or one \
+                 of protoc with --include_imports",
+            )))
+        })
+    }
+
     fn insert(&mut self, bytes: Bytes, file: FileDescriptorProto) {
         let index = self.files.len();
         self.by_name.insert(file.name().to_owned(), index);
@@ -120,7 +142,12 @@ impl Index {
             }
             self.services.insert(name);
         }
-        self.files.push(File { bytes, dependencies: file.dependency });
+        let is_weak =
+            |at: usize| file.weak_dependency.iter().any(|it| usize::try_from(*it) == Ok(at));
+        let needs = (0..).zip(&file.dependency).filter(|(at, _)| !is_weak(*at));
+        let needs = needs.map(|(_, import)| import.clone()).collect();
+        let name = file.name().to_owned();
+        self.files.push(File { bytes, name, dependencies: file.dependency, needs });
     }
 
     /// Adds a symbol, and gives its full name. If two files declare one, the first counts.
@@ -196,7 +223,7 @@ impl Index {
         }
     }
 
-    /// A file, and then each file that it imports, once. Files that are not there are left out.
+    /// A file, and then each file that it imports, once. Weak ones that are not there are left out.
     fn with_dependencies(&self, file: usize) -> Vec<Bytes> {
         let (mut seen, mut ordered) = (HashSet::from([file]), vec![file]);
         let mut next = 0;

@@ -45,7 +45,9 @@ mod v1alpha {
 /// It may be called from any thread, and does not block.
 ///
 /// # Errors
-/// A set that cannot be read is an error of the server's [`bind`](crate::Builder::bind).
+/// A set that cannot be read, or that lacks what its files import, is an error of the server's
+/// [`bind`](crate::Builder::bind). The sets of `turnstile-build` have their imports; `protoc` needs
+/// `--include_imports`. Files that this crate brings may be missing.
 ///
 /// ```
 /// # use turnstile_protos::helloworld;
@@ -69,8 +71,8 @@ pub fn service(descriptor_set: &[u8]) -> Service {
 /// the set's is served.
 ///
 /// # Errors
-/// A set that cannot be read, or two files of one name that differ, are an error of the server's
-/// [`bind`](crate::Builder::bind).
+/// A set that cannot be read, two files of one name that differ, or an import that no set has, are an
+/// error of the server's [`bind`](crate::Builder::bind).
 ///
 /// ```
 /// # use turnstile_protos::{echo, helloworld};
@@ -109,6 +111,7 @@ fn index_of<'a>(descriptor_sets: impl IntoIterator<Item = &'a [u8]>) -> Result<I
     for set in DESCRIPTOR_SETS {
         index.add_missing(set)?;
     }
+    index.check_imports()?;
     Ok(index)
 }
 

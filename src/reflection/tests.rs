@@ -124,3 +124,28 @@ fn a_set_that_cannot_be_read_is_an_error_of_the_server() {
     assert!(error.to_string().contains("FILE_DESCRIPTOR_SET"), "{error}");
     assert!(service_of([]).error().is_none());
 }
+
+/// A set with one file, which imports another.
+fn importing(name: &str, import: &str) -> Vec<u8> {
+    let (name, dependency) = (Some(name.to_owned()), vec![import.to_owned()]);
+    let file = FileDescriptorProto { name, dependency, ..Default::default() };
+    FileDescriptorSet { file: vec![file] }.encode_to_vec()
+}
+
+#[test]
+fn a_set_that_lacks_its_imports_is_an_error_of_the_server() {
+    for import in ["b.proto", "google/protobuf/empty.proto"] {
+        let reflection = service(&importing("a.proto", import));
+        let error = Server::builder().add_service(reflection).bind("127.0.0.1:0").unwrap_err();
+        for part in ["\"a.proto\"", import, "--include_imports"] {
+            assert!(error.to_string().contains(part), "no {part:?} in {error}");
+        }
+    }
+}
+
+#[test]
+fn what_a_set_imports_may_be_in_another_or_in_this_crate() {
+    let sets = [importing("a.proto", "b.proto"), importing("b.proto", "google/protobuf/any.proto")];
+    let reflection = service_of(sets.iter().map(|set| &set[..]));
+    assert_eq!(reflection.error().map(ToString::to_string), None);
+}

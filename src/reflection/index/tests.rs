@@ -198,6 +198,27 @@ fn comments_and_versions_of_protobufs_own_files_may_differ() {
 }
 
 #[test]
+fn an_import_that_no_set_has_is_an_error_that_names_both_files() {
+    let mut index = index(&[everything(), file("more.proto", "", &["everything.proto"])]);
+    let error = index.check_imports().unwrap_err().to_string();
+    for part in ["\"everything.proto\"", "imports \"base.proto\"", "--include_imports"] {
+        assert!(error.contains(part), "no {part:?} in {error}");
+    }
+    index.add_missing(&set(&[file("base.proto", "", &[])])).unwrap();
+    index.check_imports().unwrap();
+}
+
+#[test]
+fn a_weak_import_may_be_missing() {
+    let mut file = file("weak.proto", "", &["base.proto", "nowhere.proto"]);
+    file.weak_dependency = vec![1];
+    let mut index = index(&[file]);
+    assert!(index.check_imports().unwrap_err().to_string().contains("base.proto"));
+    index.add(&set(&[self::file("base.proto", "", &[])])).unwrap();
+    index.check_imports().unwrap();
+}
+
+#[test]
 fn bytes_that_are_no_set_are_an_error_that_says_what_is_wanted() {
     for bytes in [&b"nonsense"[..], &[0x0a, 0x7f], &[0x0a, 0x02, 0xff, 0xff]] {
         let error = Index::default().add(bytes).unwrap_err().to_string();
