@@ -6,6 +6,7 @@ mod support;
 mod services {
     pub(crate) mod backpressure;
     pub(crate) mod cancelled;
+    pub(crate) mod codecs;
     pub(crate) mod common;
     #[cfg(feature = "gzip")]
     pub(crate) mod compression;

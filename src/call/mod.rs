@@ -59,6 +59,31 @@ impl<T: Send + 'static> Call<T> {
         self.owner.core().head().authority.as_ref().map_or("", |authority| authority.as_str())
     }
 
+    /// What the client says its messages are encoded as: what follows `application/grpc+` in the
+    /// request's content type, in lower case. `None` if nothing does; most clients say nothing when
+    /// they mean protobuf.
+    ///
+    /// Calls of a method that was registered by its descriptor ([`Builder::register`]) come only if
+    /// its codec reads them. For those of a method that was registered by name, and of methods that
+    /// are not registered, this is for the application to look at.
+    ///
+    /// ```
+    /// use turnstile::{Call, Status};
+    ///
+    /// /// Refuses what this server cannot read.
+    /// fn check(call: &Call<u32>) -> Result<(), Status> {
+    ///     match call.content_subtype() {
+    ///         None | Some("proto") => Ok(()),
+    ///         Some(other) => Err(Status::unimplemented(format!("no codec reads {other:?}"))),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// [`Builder::register`]: crate::Builder::register
+    pub fn content_subtype(&self) -> Option<&str> {
+        self.owner.core().head().subtype.as_deref()
+    }
+
     /// The metadata that the client sent with the request.
     pub fn metadata(&self) -> &Metadata {
         &self.owner.core().head().metadata

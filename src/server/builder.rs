@@ -128,7 +128,7 @@ impl Builder {
         F: Fn(Streaming<Bytes>, Writer<Bytes>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
-        const ANY: MethodDescriptor<Bytes, Bytes, Raw> = MethodDescriptor::bidi_streaming("/*");
+        const ANY: MethodDescriptor<Bytes, Bytes, Raw> = MethodDescriptor::bidi_streaming("/*/*");
         let service = service::Builder::new("*", ())
             .bidi_streaming(ANY, move |_, requests, replies| handler(requests, replies));
         self.fallback = Some(service.build());
@@ -136,22 +136,29 @@ impl Builder {
     }
 
     /// Registers a method by its descriptor, as [`register_method`](Self::register_method) or
-    /// [`register_unary`](Self::register_unary) would.
+    /// [`register_unary`](Self::register_unary) would. These know no codec; here, a call whose
+    /// content type says that its messages are not what the codec reads is answered with
+    /// UNIMPLEMENTED.
     pub fn register<Req, Res, C>(&mut self, method: &MethodDescriptor<Req, Res, C>) -> Method
     where
         C: Codec<Req> + Codec<Res>,
     {
         let has_one = method.kind().has_one_request();
         let payload = if has_one { Payload::OnlyMessage } else { Payload::None };
-        self.register_as(method.path(), payload)
+        self.register_as(method.path(), payload, <C as Codec<Req>>::SUBTYPE)
     }
 
     /// Registers a method, whose calls can then be requested by themselves, for those who serve on
     /// completion queues ([`request_registered_call`](crate::Server::request_registered_call)). The
-    /// name is the request's path: `/package.Service/Method`. Registering a name twice gives the
-    /// same method.
+    /// name is the request's path: `/package.Service/Method`. It is no pattern: a `*` in it stands
+    /// for itself. Registering a name twice gives the same method, as it was registered last.
+    ///
+    /// What its messages are encoded as, the client says
+    /// ([`Call::content_subtype`](crate::Call::content_subtype)).
+    ///
+    /// A name that no request can have as its path is an error of [`build`](Self::build).
     pub fn register_method(&mut self, name: &str) -> Method {
-        self.register_as(name, Payload::None)
+        self.register_as(name, Payload::None, "")
     }
 
     /// Registers a method with one request message, which its calls come with
@@ -159,17 +166,17 @@ impl Builder {
     /// its message and has said that it was the last; one with more or fewer is answered with
     /// UNIMPLEMENTED, as gRPC's status code document has it.
     pub fn register_unary(&mut self, name: &str) -> Method {
-        self.register_as(name, Payload::OnlyMessage)
+        self.register_as(name, Payload::OnlyMessage, "")
     }
 
-    fn register_as(&mut self, name: &str, payload: Payload) -> Method {
+    fn register_as(&mut self, name: &str, payload: Payload, subtype: &'static str) -> Method {
         if let Some(known) = self.methods.iter_mut().find(|it| it.method.name() == name) {
-            known.payload = payload;
+            (known.payload, known.subtype) = (payload, subtype);
             return known.method.clone();
         }
         let method = Method::new(1 + self.methods.len(), name);
         let config = MethodConfig::default();
-        self.methods.push(Registered { method: method.clone(), payload, config });
+        self.methods.push(Registered { method: method.clone(), payload, subtype, config });
         method
     }
 

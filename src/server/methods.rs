@@ -60,6 +60,8 @@ impl Method {
 pub(super) struct Registered {
     pub(super) method: Method,
     pub(super) payload: Payload,
+    /// What may follow `application/grpc+`; empty for anything.
+    pub(super) subtype: &'static str,
     pub(super) config: MethodConfig,
 }
 
@@ -85,6 +87,8 @@ pub(super) struct Methods {
 
 struct MethodState {
     payload: Payload,
+    /// What may follow `application/grpc+`; empty for anything.
+    subtype: &'static str,
     rules: MessageRules,
     taker: Taker,
 }
@@ -99,8 +103,8 @@ enum Taker {
 }
 
 impl MethodState {
-    fn requested(payload: Payload, rules: MessageRules) -> Self {
-        Self { payload, rules, taker: Taker::Requests(Mutex::default()) }
+    fn requested(payload: Payload, subtype: &'static str, rules: MessageRules) -> Self {
+        Self { payload, subtype, rules, taker: Taker::Requests(Mutex::default()) }
     }
 
     fn handled(method: service::Method, rules: MessageRules, max_waiting: usize) -> Self {
@@ -108,8 +112,9 @@ impl MethodState {
             true => Payload::OnlyMessage,
             false => Payload::None,
         };
-        let rules = method.config().rules(rules);
-        Self { payload, rules, taker: Taker::Handler(Handled::new(method, max_waiting)) }
+        let (subtype, rules) = (method.subtype(), method.config().rules(rules));
+        let taker = Taker::Handler(Handled::new(method, max_waiting));
+        Self { payload, subtype, rules, taker }
     }
 
     fn requests(&self) -> Option<&Mutex<Calls>> {
@@ -157,12 +162,12 @@ impl Methods {
         let handler = |method| MethodState::handled(method, rules, max_waiting);
         let any = match fallback {
             Some(method) => handler(method),
-            None => MethodState::requested(Payload::None, rules),
+            None => MethodState::requested(Payload::None, "", rules),
         };
         let (mut all, mut by_name) = (vec![any], BTreeMap::new());
-        for Registered { method, payload, config } in registered {
+        for Registered { method, payload, subtype, config } in registered {
             by_name.insert(method.name, all.len());
-            all.push(MethodState::requested(payload, config.rules(rules)));
+            all.push(MethodState::requested(payload, subtype, config.rules(rules)));
         }
         for method in handled {
             by_name.insert(method.path().clone(), all.len());
@@ -182,12 +187,16 @@ impl Methods {
         registered.or_else(|| self.takes_any.load(Ordering::Acquire).then_some(Self::ANY))
     }
 
-    /// The handler of a method, if it has one.
-    pub(super) fn handler(&self, method: usize) -> Option<&service::Method> {
-        match &self.all[method].taker {
-            Taker::Handler(handled) => Some(handled.method()),
-            Taker::Requests(_) => None,
-        }
+    /// Whether a handler takes the calls of a method.
+    pub(super) fn is_handled(&self, method: usize) -> bool {
+        matches!(self.all[method].taker, Taker::Handler(_))
+    }
+
+    /// What must follow `application/grpc+` in requests of a method, if anything does and they say
+    /// this instead.
+    pub(super) fn other_subtype(&self, method: usize, subtype: &str) -> Option<&'static str> {
+        let known = self.all[method].subtype;
+        (!known.is_empty() && known != subtype).then_some(known)
     }
 
     /// What the messages of a method may be.

@@ -364,24 +364,22 @@ impl Inner {
         self.methods.close();
     }
 
-    /// Why the handler of a method cannot take a call.
+    /// Why a call of a method cannot be taken: the method's codec does not read its messages.
     fn refusal(&self, method: usize, head: &Head) -> Option<Status> {
         let subtype = head.subtype.as_deref()?;
-        let method = self.methods.handler(method)?;
-        let message = format!(
-            "the request's content-type is application/grpc+{subtype}, and {} takes \
-             application/grpc+{}",
-            method.path(),
-            method.subtype(),
-        );
-        (!method.takes(subtype)).then(|| Status::unimplemented(message))
+        let known = self.methods.other_subtype(method, subtype)?;
+        let (subtype, method) = (shown(subtype), shown(head.method()));
+        Some(Status::unimplemented(format!(
+            "the request's content-type is application/grpc+{subtype}, and {method} takes \
+             application/grpc+{known}",
+        )))
     }
 
     /// Hands a call on with its first message, now or when that has come.
     fn deliver_with_message(self: Arc<Self>, method: usize, owner: Owner) {
         let call = owner.core().clone();
         // A shutdown lets those that a handler takes come in full, or end with their connection.
-        let is_handled = self.methods.handler(method).is_some();
+        let is_handled = self.methods.is_handled(method);
         // Until the message has come, the call owns itself.
         let mut owner = Some(owner);
         let mut is_too_late = false;

@@ -8,7 +8,7 @@ use super::{Inner, Server};
 use crate::error::{Error, Result};
 use crate::iomgr::{Bound, ExecCtx, Iomgr, ListenAddress, Listening, TcpListener};
 use crate::monitor::Channelz;
-use crate::service::{Attachment, Service};
+use crate::service::{Attachment, Service, is_path};
 use crate::stats;
 use std::collections::{BTreeSet, HashSet};
 use std::mem;
@@ -45,8 +45,9 @@ impl Builder {
     /// # Errors
     /// An address that cannot be read, or listened on (in use, not allowed), with the address and
     /// the cause; a socket that does not listen; a polling engine that does not start; no address at
-    /// all; two services with one name, or a service and a registered method with one path; services
-    /// that went to a server before.
+    /// all; two services with one name, or a service and a registered method with one path; a method
+    /// whose path no call can have, or that was added as another kind; services that went to a
+    /// server before.
     pub fn build(&mut self) -> Result<Server> {
         if self.has_given_services {
             let message = "this builder's services went to the server that it built; make another \
@@ -115,11 +116,17 @@ impl Builder {
         Server { inner, addresses }
     }
 
-    /// Each service and each path is there once, and each service could be made.
+    /// Each service and each path is there once and can be called, and each service could be made.
     fn check_services(&self) -> Result<()> {
         if let Some(error) = self.services.iter().find_map(Service::error) {
             // A copy, since the next build must fail as well.
             return Err(Error::config(error.to_string()));
+        }
+        if let Some(name) = self.methods.iter().map(|it| it.method.name()).find(|it| !is_path(it)) {
+            return Err(Error::config(format!(
+                "the method {name:?} was registered, and no request can have such a path; a method's \
+                 is like \"/package.Service/Method\"",
+            )));
         }
         let mut names = HashSet::new();
         let mut paths: HashSet<&str> = self.methods.iter().map(|it| it.method.name()).collect();

@@ -1,12 +1,14 @@
 //! From functions to a service.
 
+use super::check;
 use super::config::MethodConfig;
-use super::descriptor::MethodDescriptor;
+use super::descriptor::{MethodDescriptor, MethodKind};
 use super::handler::{IncomingCall, Method, Style, end_of_stream};
 use super::interceptor::Chain;
 use super::{Request, Response, Service, Streaming, Writer, blocking};
 use crate::call::Reply;
 use crate::codec::Codec;
+use crate::error::Error;
 use crate::status::Status;
 use std::fmt;
 use std::future::ready;
@@ -21,8 +23,12 @@ use std::sync::Arc;
 /// one has its thread to itself for as long as it takes.
 ///
 /// What a function returns as an error is the call's status. A panic ends the call with INTERNAL,
-/// and nothing else. Nothing here fails or blocks: two methods with one path are an error of the
-/// [server's build](crate::Builder::build).
+/// and nothing else.
+///
+/// Nothing here fails or blocks. What cannot be served is an error of the
+/// [server's build](crate::Builder::build): two methods with one path, a path that is not
+/// `/service/Method` with the service's name, and a method that was added by the function for
+/// another kind.
 ///
 /// ```
 /// use turnstile::codec::Raw;
@@ -42,6 +48,8 @@ pub struct Builder<S> {
     name: &'static str,
     state: Arc<S>,
     methods: Vec<Method>,
+    /// The first mistake; said when the server is built.
+    error: Option<Error>,
 }
 
 impl<S: Send + Sync + 'static> Builder<S> {
@@ -69,7 +77,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
     /// # drop(builder);
     /// ```
     pub fn shared(name: &'static str, state: Arc<S>) -> Self {
-        Self { name, state, methods: Vec::new() }
+        Self { name, state, methods: Vec::new(), error: None }
     }
 
     /// Adds a method with one request and one reply.
@@ -99,7 +107,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Res: 'static,
     {
         let (state, path) = (self.state.clone(), method.path());
-        self.add(method, Style::Async, move |call| {
+        self.add(method, MethodKind::Unary, Style::Async, move |call| {
             let (request, replies) = match call.into_request::<Req, C>() {
                 Ok(parts) => parts,
                 Err(status) => return Box::pin(ready(Reply::from(status))),
@@ -140,7 +148,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Res: 'static,
     {
         let (state, path) = (self.state.clone(), method.path());
-        self.add(method, Style::Async, move |call| {
+        self.add(method, MethodKind::ClientStreaming, Style::Async, move |call| {
             let (requests, replies) = call.into_streaming::<Req, C>();
             let future = handler(state.clone(), requests);
             Box::pin(async move { replies.end_with::<Res, C>(path, future.await) })
@@ -177,7 +185,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Res: 'static,
     {
         let state = self.state.clone();
-        self.add(method, Style::Async, move |call| {
+        self.add(method, MethodKind::ServerStreaming, Style::Async, move |call| {
             let (request, replies) = match call.into_request::<Req, C>() {
                 Ok(parts) => parts,
                 Err(status) => return Box::pin(ready(Reply::from(status))),
@@ -220,7 +228,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Res: 'static,
     {
         let state = self.state.clone();
-        self.add(method, Style::Async, move |call| {
+        self.add(method, MethodKind::BidiStreaming, Style::Async, move |call| {
             let (requests, replies) = call.into_streaming::<Req, C>();
             let out = replies.into_writer::<Res, C>(&requests);
             let future = handler(state.clone(), requests, out);
@@ -252,7 +260,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Res: 'static,
     {
         let path = method.path();
-        self.add_blocking(method, move |state, call| {
+        self.add_blocking(method, MethodKind::Unary, move |state, call| {
             let (request, replies) = call.into_request::<Req, C>()?;
             Ok(replies.end_with::<Res, C>(path, handler(state, request)))
         })
@@ -291,7 +299,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Res: 'static,
     {
         let path = method.path();
-        self.add_blocking(method, move |state, call| {
+        self.add_blocking(method, MethodKind::ClientStreaming, move |state, call| {
             let (requests, replies) = call.into_streaming::<Req, C>();
             let outcome = handler(state, &mut blocking::Reader::of(requests));
             Ok(replies.end_with::<Res, C>(path, outcome))
@@ -326,7 +334,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Req: 'static,
         Res: 'static,
     {
-        self.add_blocking(method, move |state, call| {
+        self.add_blocking(method, MethodKind::ServerStreaming, move |state, call| {
             let (request, replies) = call.into_request::<Req, C>()?;
             let out = replies.into_writer::<Res, C>(request.context());
             let mut out = blocking::Writer::of(out);
@@ -367,7 +375,7 @@ impl<S: Send + Sync + 'static> Builder<S> {
         Req: 'static,
         Res: 'static,
     {
-        self.add_blocking(method, move |state, call| {
+        self.add_blocking(method, MethodKind::BidiStreaming, move |state, call| {
             let (requests, replies) = call.into_streaming::<Req, C>();
             let mut out = blocking::Writer::of(replies.into_writer::<Res, C>(&requests));
             let outcome = handler(state, &mut blocking::Reader::of(requests), &mut out);
@@ -377,19 +385,20 @@ impl<S: Send + Sync + 'static> Builder<S> {
 
     /// The service, with the methods that were added.
     pub fn build(self) -> Service {
-        Service::new(self.name, self.methods)
+        Service::new(self.name, self.methods).fails_with(self.error)
     }
 
     fn add_blocking<Req, Res, C>(
         self,
         method: MethodDescriptor<Req, Res, C>,
+        kind: MethodKind,
         handler: impl Fn(&S, IncomingCall) -> Result<Reply, Status> + Send + Sync + 'static,
     ) -> Self
     where
         C: Codec<Req> + Codec<Res>,
     {
         let shared = Arc::new((self.state.clone(), handler));
-        self.add(method, Style::Blocking, move |call| {
+        self.add(method, kind, Style::Blocking, move |call| {
             let shared = shared.clone();
             // It blocks the thread that polls it, which was chosen for that.
             Box::pin(async move {
@@ -399,15 +408,21 @@ impl<S: Send + Sync + 'static> Builder<S> {
         })
     }
 
+    /// `kind` is that of the handler.
     fn add<Req, Res, C>(
         mut self,
         method: MethodDescriptor<Req, Res, C>,
+        kind: MethodKind,
         style: Style,
         handler: impl Fn(IncomingCall) -> super::handler::HandlerFuture + Send + Sync + 'static,
     ) -> Self
     where
         C: Codec<Req> + Codec<Res>,
     {
+        let checked = check::check_path(self.name, method.path()).and_then(|()| {
+            check::check_kind(self.name, method.path(), method.kind(), (kind, style))
+        });
+        self.error = self.error.or_else(|| checked.err());
         self.methods.push(Method {
             path: Arc::from(method.path()),
             kind: method.kind(),

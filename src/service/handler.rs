@@ -73,11 +73,6 @@ impl Method {
         self.subtype
     }
 
-    /// Whether messages of this subtype can be read.
-    pub(crate) fn takes(&self, subtype: &str) -> bool {
-        self.subtype.is_empty() || self.subtype == subtype
-    }
-
     /// Puts a server's interceptors before the service's own.
     pub(crate) fn intercepted_by(mut self, chain: &Chain) -> Self {
         self.chain = chain.followed_by(&self.chain);

@@ -7,6 +7,7 @@
 pub mod blocking;
 
 mod builder;
+mod check;
 mod config;
 mod context;
 mod descriptor;
@@ -19,6 +20,7 @@ mod streaming;
 
 pub use crate::call::Reply;
 pub use builder::Builder;
+pub(crate) use check::is_path;
 pub use config::MethodConfig;
 pub use context::Context;
 pub use descriptor::{MethodDescriptor, MethodKind};

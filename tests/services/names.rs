@@ -1,7 +1,10 @@
 //! What may be on one server together.
 
-use super::common::{BLOCKING, Plain, UNARY, call, demo, ok, request, serve_with};
+use super::common::{
+    BIDI, BLOCKING, CLIENT, Plain, SERVER, UNARY, call, demo, ok, request, serve_with,
+};
 use crate::raw::client::Client;
+use std::future::pending;
 use std::thread;
 use turnstile::error::ErrorKind;
 use turnstile::{
@@ -32,11 +35,6 @@ fn a_name_or_a_path_twice_is_an_error_that_names_it() {
         Server::builder().add_service(one()).add_service(one()),
         &["test.Demo", "twice"],
     );
-    let other = echo("test.Other", TWIN);
-    assert_refused(
-        Server::builder().add_service(one()).add_service(other),
-        &["/test.Demo/Unary", "test.Other"],
-    );
     let mut builder = Server::builder();
     builder.register_unary("/test.Demo/Unary");
     assert_refused(builder.add_service(one()), &["/test.Demo/Unary", "registered"]);
@@ -49,12 +47,13 @@ fn a_name_or_a_path_twice_is_an_error_that_names_it() {
 #[test]
 fn registered_methods_work_beside_services() {
     const QUEUED: Plain = Plain::unary("/test.Queue/Unary");
+    const ECHO: Plain = Plain::unary("/test.Echo/Unary");
     let blocking = demo()
         .blocking_unary(BLOCKING, |(), request| Ok(Response::new(request.into_inner())))
         .build();
     let mut builder = Server::builder();
     let queued = builder.register(&QUEUED);
-    builder.add_service(blocking).add_service(echo("test.Echo", UNARY));
+    builder.add_service(blocking).add_service(echo("test.Echo", ECHO));
     let queue = CompletionQueue::<bool>::new();
     serve_with(1, &mut builder, |server, address| {
         server.request_registered_call(&queued, &queue, &queue, true).unwrap();
@@ -72,7 +71,7 @@ fn registered_methods_work_beside_services() {
             });
             let mut client = Client::connect(address);
             for _ in 0..10 {
-                for method in [UNARY, BLOCKING, QUEUED] {
+                for method in [ECHO, BLOCKING, QUEUED] {
                     assert_eq!(ok(&client.call(&request(method, &["x"]))), ["x"], "{method:?}");
                 }
             }
@@ -101,4 +100,96 @@ fn a_builder_gives_its_services_to_one_server() {
     let first = builder.bind("127.0.0.1:0").unwrap();
     let second = builder.build().unwrap();
     assert_ne!(first.local_addr(), second.local_addr());
+}
+
+/// Or else messages would be lost: a handler takes, and gives, what its function says.
+#[test]
+fn a_method_that_is_added_as_another_kind_is_an_error_that_names_both() {
+    const IDLE: &str = "no call comes";
+    let cases = [
+        (demo().unary(CLIENT, |_, _| pending()), CLIENT, "unary", "client_streaming"),
+        (demo().client_streaming(UNARY, |_, _| pending()), UNARY, "client_streaming", "unary"),
+        (
+            demo().server_streaming(BIDI, |_, _, _| pending()),
+            BIDI,
+            "server_streaming",
+            "bidi_streaming",
+        ),
+        (
+            demo().bidi_streaming(SERVER, |_, _, _| pending()),
+            SERVER,
+            "bidi_streaming",
+            "server_streaming",
+        ),
+        (
+            demo().blocking_unary(SERVER, |(), _| panic!("{IDLE}")),
+            SERVER,
+            "blocking_unary",
+            "blocking_server_streaming",
+        ),
+        (
+            demo().blocking_client_streaming(BIDI, |(), _| panic!("{IDLE}")),
+            BIDI,
+            "blocking_client_streaming",
+            "blocking_bidi_streaming",
+        ),
+        (
+            demo().blocking_server_streaming(UNARY, |(), _, _| panic!("{IDLE}")),
+            UNARY,
+            "blocking_server_streaming",
+            "blocking_unary",
+        ),
+        (
+            demo().blocking_bidi_streaming(CLIENT, |(), _, _| panic!("{IDLE}")),
+            CLIENT,
+            "blocking_bidi_streaming",
+            "blocking_client_streaming",
+        ),
+    ];
+    for (service, method, used, right) in cases {
+        let (used, right) = (format!("by {used},"), format!("add it by {right}"));
+        assert_refused(
+            Server::builder().add_service(service.build()),
+            &["test.Demo", method.path(), &used, &right],
+        );
+    }
+}
+
+#[test]
+fn a_method_that_no_call_of_its_service_can_reach_is_an_error_that_says_what_its_path_must_be() {
+    for path in [
+        "",
+        "no-slash",
+        "test.Demo/Unary",
+        "/test.Demo",
+        "/test.Demo/",
+        "/test.Demo/a/b",
+        "/test.Demo/a b",
+        "/test.Demo/a#b",
+        "/test.Demo.X/Unary",
+        "/test.Other/Unary",
+    ] {
+        assert_refused(
+            Server::builder().add_service(echo("test.Demo", Plain::unary(path))),
+            &["test.Demo", &format!("{path:?}"), "\"/test.Demo/Method\""],
+        );
+    }
+}
+
+/// As in C-core any path may be registered, and a `*` in it stands for itself.
+#[test]
+fn a_registered_name_that_no_request_can_have_is_an_error() {
+    for name in ["", "no-slash", "*", "test.Demo/Unary", "/test.Demo/a b", "/test.Demo/a#b"] {
+        let mut builder = Server::builder();
+        builder.register_method(name);
+        assert_refused(&mut builder, &[&format!("{name:?}"), "\"/package.Service/Method\""]);
+        let mut builder = Server::builder();
+        builder.register(&Plain::unary(name));
+        assert_refused(&mut builder, &[&format!("{name:?}"), "\"/package.Service/Method\""]);
+    }
+    let mut builder = Server::builder();
+    for name in ["/", "/nothing", "/*", "/a.B/C?x=1", "/a.B/C/D", "/test.Demo/Unary"] {
+        builder.register_method(name);
+    }
+    builder.bind("127.0.0.1:0").expect("requests may have these");
 }

@@ -9,9 +9,9 @@ use crate::raw::request::{Request, message};
 use std::panic;
 use turnstile::{Bytes, Response, Status};
 
-const DROPS: Plain = Plain::unary("/test.Panics/Drops");
-const PAYLOAD: Plain = Plain::unary("/test.Panics/Payload");
-const STEADY: Plain = Plain::bidi_streaming("/test.Panics/Steady");
+const DROPS: Plain = Plain::unary("/test.Demo/PanicsDrops");
+const PAYLOAD: Plain = Plain::unary("/test.Demo/PanicsPayload");
+const STEADY: Plain = Plain::bidi_streaming("/test.Demo/PanicsSteady");
 
 /// Panics when it is dropped.
 struct Bomb(&'static str);
@@ -95,8 +95,8 @@ fn requests_end() -> bool {
 #[test]
 fn a_panic_in_the_drop_of_a_future_ends_its_call_only() {
     log::keep();
-    const READY: Plain = Plain::unary("/test.PanicsInDrop/Ready");
-    const CANCELLED: Plain = Plain::bidi_streaming("/test.PanicsInDrop/Cancelled");
+    const READY: Plain = Plain::unary("/test.Demo/DropPanicsReady");
+    const CANCELLED: Plain = Plain::bidi_streaming("/test.Demo/DropPanicsCancelled");
     let service = demo()
         .unary(READY, |_, _| KeepsUntilDropped { _bomb: Bomb("ready") })
         .bidi_streaming(CANCELLED, |_, _, _| async {
@@ -175,10 +175,10 @@ fn wait_alarmingly(over: std::pin::Pin<&mut impl Future<Output = ()>>) {
 
 #[test]
 fn a_panic_in_what_a_reply_leaves_ends_nothing_and_run_returns() {
-    const LATE: Plain = Plain::bidi_streaming("/test.Leftovers/Late");
-    const WOKEN: Plain = Plain::unary("/test.Leftovers/Woken");
-    const WAITING: Plain = Plain::bidi_streaming("/test.Leftovers/Waiting");
-    const REPLY: Plain = Plain::client_streaming("/test.Leftovers/Reply");
+    const LATE: Plain = Plain::bidi_streaming("/test.Demo/LeftoverLate");
+    const WOKEN: Plain = Plain::unary("/test.Demo/LeftoverWoken");
+    const WAITING: Plain = Plain::bidi_streaming("/test.Demo/LeftoverWaiting");
+    const REPLY: Plain = Plain::client_streaming("/test.Demo/LeftoverReply");
     let service = demo()
         .unary(UNARY, |_, _| async { Err(Status::aborted("x").with_source(Explosive)) })
         .blocking_unary(BLOCKING, |(), _| Err(Status::aborted("x").with_source(Explosive)))
