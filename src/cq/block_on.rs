@@ -102,7 +102,7 @@ impl Wake for Parked {
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_woken.swap(true, SeqCst);
         if self.pollset.is_occupied() {
-            self.iomgr.kick_all(&self.pollset);
+            self.pollset.kick_all();
         }
     }
 }

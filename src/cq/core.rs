@@ -282,12 +282,12 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
 
     /// Sends every thread home: nothing comes any more.
     fn close_pollset(&self) {
-        self.iomgr.shutdown_pollset(&self.pollset, Waker::noop());
+        self.pollset.shutdown(Waker::noop());
     }
 
     fn kick_one(&self) {
         if self.pollset.is_occupied() {
-            self.iomgr.kick(&self.pollset);
+            self.pollset.kick();
         }
     }
 
@@ -314,7 +314,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
             Consumer::AnyThread => {}
             Consumer::ItsPlucker => {
                 if self.pollset.is_occupied() {
-                    self.iomgr.kick_all(&self.pollset);
+                    self.pollset.kick_all();
                 }
             }
             Consumer::Callback { scheduled, .. } => {

@@ -4,9 +4,10 @@
 //! succession of pollers, the timers and the closures are above the seam and exist once.
 
 use super::epoll1::Epoll1;
-use super::sys::Readiness;
-use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use super::fd::Pollee;
+use super::pollable::Pollable;
+use super::pollset::Pollset;
+use std::sync::Arc;
 use std::{env, io};
 
 /// The environment variable that names the engine, as in gRPC's other languages.
@@ -22,37 +23,23 @@ impl Key {
     pub(crate) const WAKEUP: Self = Self(u64::MAX);
 }
 
-/// A way to wait for many fds at once.
-///
-/// # Contract
-/// - Events may be spurious; an fd that was found not ready is reported again when it becomes so
-///   (edge semantics are enough).
-/// - `wait` is called by one thread at a time. Everything else may be called from any thread,
-///   also during a `wait`.
-/// - A timeout is rounded up, never down.
-/// - `wake` ends the `wait` that is under way, or the next one.
+/// A way to have threads wait for many fds: which [`Pollable`]s there are, and which pollset waits
+/// at which of them. Everything may be called from any thread.
 pub(crate) trait PollingEngine: Send + Sync {
     /// The name that [`STRATEGY`] knows it by.
     fn name(&self) -> &'static str;
 
-    /// Reports `fd`'s events under `key` from now on.
-    fn add(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()>;
+    /// Where pollsets wait to which nothing has been added.
+    fn home(&self) -> &Arc<Pollable>;
 
-    /// Stops to report `fd`'s events; those under way may still come.
-    fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()>;
+    /// An fd comes. What is armed for it is told when a thread waits for it.
+    fn add(&self, pollee: &Pollee) -> io::Result<()>;
 
-    /// Hands every event to `on_event`, after waiting for the first one until `timeout` passes.
-    ///
-    /// # Errors
-    /// `Interrupted` when a signal came: the caller knows its deadline and decides.
-    fn wait(
-        &self,
-        timeout: Option<Duration>,
-        on_event: &mut dyn FnMut(Key, Readiness),
-    ) -> io::Result<()>;
+    /// The threads of `pollset` wait for this fd too from now on. Adding twice is adding once.
+    fn add_to_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) -> io::Result<()>;
 
-    /// Ends a wait early.
-    fn wake(&self) -> io::Result<()>;
+    /// Makes one of the pollers that sleep look again, whichever.
+    fn wake_any(&self);
 }
 
 /// An engine's name and constructor, which fails where the system cannot run the engine.

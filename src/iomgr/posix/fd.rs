@@ -2,13 +2,14 @@
 
 use super::engine::Key;
 use super::manager::Iomgr;
+use super::pollable::Pollable;
 use super::sys::Readiness;
 use crate::iomgr::readiness::{ReadinessCell, Reason};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 /// The readiness of one fd: what events reach, while the fd itself belongs to its owner.
@@ -39,30 +40,84 @@ impl Cells {
     }
 }
 
+/// An fd as pollables know it: what its events reach, while the fd itself is its owner's.
+pub(crate) struct Pollee {
+    key: Key,
+    cells: Cells,
+    /// Locked after a pollset's lock; the system is called under it, and nothing else.
+    membership: Mutex<Membership>,
+}
+
+struct Membership {
+    /// `None` once the fd goes: it can be added nowhere any more.
+    fd: Option<Arc<OwnedFd>>,
+    /// Where it was added, as far as that still is there.
+    pollables: Vec<Weak<Pollable>>,
+}
+
+impl Pollee {
+    fn new(key: Key, fd: Arc<OwnedFd>) -> Arc<Self> {
+        let membership = Mutex::new(Membership { fd: Some(fd), pollables: Vec::new() });
+        Arc::new(Self { key, cells: Cells::default(), membership })
+    }
+
+    /// Adds the fd to a pollable, unless it is there already or has gone.
+    pub(super) fn join(
+        &self,
+        pollable: &Arc<Pollable>,
+        add: impl FnOnce(BorrowedFd<'_>, Key) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut membership = self.membership.lock();
+        let Membership { fd, pollables } = &mut *membership;
+        let Some(fd) = fd else { return Ok(()) };
+        pollables.retain(|it| it.strong_count() > 0);
+        if pollables.iter().any(|it| it.as_ptr() == Arc::as_ptr(pollable)) {
+            return Ok(());
+        }
+        add(fd.as_fd(), self.key)?;
+        pollables.push(Arc::downgrade(pollable));
+        Ok(())
+    }
+
+    /// Takes the fd out of every pollable.
+    fn leave_all(&self) {
+        let (fd, pollables) = {
+            let mut membership = self.membership.lock();
+            (membership.fd.take(), std::mem::take(&mut membership.pollables))
+        };
+        let Some(fd) = fd else { return };
+        for pollable in pollables.iter().filter_map(Weak::upgrade) {
+            pollable.remove(fd.as_fd(), self.key);
+        }
+    }
+}
+
 /// The fds of one I/O manager by key.
 #[derive(Default)]
 pub(super) struct FdTable {
     /// Locked before the cells' leaf locks, and before nothing else.
-    cells: Mutex<HashMap<u64, Arc<Cells>>>,
+    pollees: Mutex<HashMap<u64, Arc<Pollee>>>,
     /// Keys are never used twice, so that a late event finds nobody.
     next_key: AtomicU64,
 }
 
 impl FdTable {
-    fn insert(&self, cells: Arc<Cells>) -> Key {
+    fn insert(&self, fd: Arc<OwnedFd>) -> Arc<Pollee> {
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
-        self.cells.lock().insert(key, cells);
-        Key(key)
+        let pollee = Pollee::new(Key(key), fd);
+        self.pollees.lock().insert(key, pollee.clone());
+        pollee
     }
 
     fn remove(&self, key: Key) {
-        self.cells.lock().remove(&key.0);
+        let removed = self.pollees.lock().remove(&key.0);
+        drop(removed);
     }
 
     /// Passes an event to its fd, if that is still here.
     pub(super) fn on_event(&self, key: Key, readiness: Readiness, fired: &mut Vec<Waker>) {
-        if let Some(cells) = self.cells.lock().get(&key.0) {
-            cells.on_event(readiness, fired);
+        if let Some(pollee) = self.pollees.lock().get(&key.0) {
+            pollee.cells.on_event(readiness, fired);
         }
     }
 }
@@ -70,9 +125,8 @@ impl FdTable {
 /// A non-blocking fd in an engine. Dropping it closes it.
 pub(crate) struct Fd {
     /// `None` only while `drop` or `orphan` takes it.
-    fd: Option<OwnedFd>,
-    key: Key,
-    cells: Arc<Cells>,
+    fd: Option<Arc<OwnedFd>>,
+    pollee: Arc<Pollee>,
     iomgr: Arc<Iomgr>,
 }
 
@@ -82,25 +136,30 @@ impl Fd {
     /// # Errors
     /// The engine's: for epoll, too many watches (ENOSPC) or an fd that cannot be polled (EPERM).
     pub(crate) fn new(iomgr: &Arc<Iomgr>, fd: OwnedFd) -> io::Result<Self> {
-        let cells = Arc::new(Cells::default());
-        let key = iomgr.fds().insert(cells.clone());
-        match iomgr.engine().add(fd.as_fd(), key) {
-            Ok(()) => Ok(Self { fd: Some(fd), key, cells, iomgr: iomgr.clone() }),
+        let fd = Arc::new(fd);
+        let pollee = iomgr.fds().insert(fd.clone());
+        match iomgr.engine().add(&pollee) {
+            Ok(()) => Ok(Self { fd: Some(fd), pollee, iomgr: iomgr.clone() }),
             Err(error) => {
-                iomgr.fds().remove(key);
+                iomgr.fds().remove(pollee.key);
                 Err(error)
             }
         }
     }
 
+    /// What pollsets can be told to wait for.
+    pub(crate) fn pollee(&self) -> &Arc<Pollee> {
+        &self.pollee
+    }
+
     /// Uses up a readable event, or arms `waker` for the next one. See [`ReadinessCell::arm`].
     pub(crate) fn notify_on_read(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.cells.read.arm(waker)
+        self.pollee.cells.read.arm(waker)
     }
 
     /// The same for a writable event.
     pub(crate) fn notify_on_write(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.cells.write.arm(waker)
+        self.pollee.cells.write.arm(waker)
     }
 
     /// The same for an error event.
@@ -109,20 +168,20 @@ impl Fd {
         expect(dead_code, reason = "error-queue users come with their issue")
     )]
     pub(crate) fn notify_on_error(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.cells.error.arm(waker)
+        self.pollee.cells.error.arm(waker)
     }
 
     /// Whether the peer has closed its side, so that a short read may be followed by the end of
     /// the stream without another event.
     pub(crate) fn is_hung_up(&self) -> bool {
-        self.cells.hung_up.load(Ordering::Acquire)
+        self.pollee.cells.hung_up.load(Ordering::Acquire)
     }
 
     /// Fires everything that is armed, and fails every later arming, with `error`. The fd stays
     /// open until it is dropped or orphaned.
     pub(crate) fn shutdown(&self, error: io::Error) {
         let reason = Reason::new(error);
-        for cell in [&self.cells.read, &self.cells.write, &self.cells.error] {
+        for cell in [&self.pollee.cells.read, &self.pollee.cells.write, &self.pollee.cells.error] {
             if let Some(waker) = cell.shutdown(reason.clone()) {
                 waker.wake();
             }
@@ -135,17 +194,15 @@ impl Fd {
         expect(dead_code, reason = "a DNS library's fds need it")
     )]
     pub(crate) fn orphan(mut self) -> OwnedFd {
-        self.detach().expect("only drop and orphan take the fd, and both consume it")
+        self.detach().expect("no pollable holds on to an fd that it was taken out of")
     }
 
     fn detach(&mut self) -> Option<OwnedFd> {
         let fd = self.fd.take()?;
-        self.iomgr.fds().remove(self.key);
-        if let Err(error) = self.iomgr.engine().delete(fd.as_fd()) {
-            tracing::debug!(%error, "an fd could not be taken out of the polling engine");
-        }
+        self.iomgr.fds().remove(self.pollee.key);
+        self.pollee.leave_all();
         self.shutdown(io::Error::new(io::ErrorKind::NotConnected, "the fd was taken away"));
-        Some(fd)
+        Arc::into_inner(fd)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Models of the turnstile, and of the way in which a sleeping poller is interrupted.
 
 use super::engine::{Key, PollingEngine};
+use super::fd::Pollee;
 use super::manager::Iomgr;
+use super::pollable::{Pollable, Source};
+use super::pollset::Pollset;
 use super::sys::Readiness;
-use super::turnstile::{Pollset, Turnstile};
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
@@ -15,23 +17,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize as StdAtomicUsize;
 use std::time::{Duration, Instant};
 
-/// An engine without fds, in which a wait ends only by a wake.
+/// A source without fds, in which a wait ends only by a wake.
 #[derive(Default)]
 struct Sleeper {
     is_woken: Mutex<bool>,
     changed: Condvar,
 }
 
-impl PollingEngine for Sleeper {
-    fn name(&self) -> &'static str {
-        "sleeper"
-    }
-
+impl Source for Sleeper {
     fn add(&self, _fd: BorrowedFd<'_>, _key: Key) -> io::Result<()> {
         Ok(())
     }
 
-    fn delete(&self, _fd: BorrowedFd<'_>) -> io::Result<()> {
+    fn remove(&self, _fd: BorrowedFd<'_>, _key: Key) -> io::Result<()> {
         Ok(())
     }
 
@@ -55,9 +53,39 @@ impl PollingEngine for Sleeper {
     }
 }
 
+fn pollable() -> Arc<Pollable> {
+    // A model must run the same way every time, whatever core it is on.
+    Pollable::shared(Box::new(Sleeper::default()), 1, || 0)
+}
+
+/// An engine with one pollable.
+struct Sleepers(Arc<Pollable>);
+
+impl PollingEngine for Sleepers {
+    fn name(&self) -> &'static str {
+        "sleeper"
+    }
+
+    fn home(&self) -> &Arc<Pollable> {
+        &self.0
+    }
+
+    fn add(&self, _pollee: &Pollee) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn add_to_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wake_any(&self) {
+        self.0.interrupt();
+    }
+}
+
 /// A manager for one run of a model.
 pub(crate) fn iomgr() -> Arc<Iomgr> {
-    Iomgr::new(Box::new(Sleeper::default()))
+    Iomgr::new(Box::new(Sleepers(pollable())))
 }
 
 /// Counts, outside of loom's sight, that at most one thread at a time is in a stretch of code.
@@ -75,21 +103,21 @@ impl Alone {
 /// Each thread waits until it is the poller, and leaves. If the role were lost, one would wait for
 /// ever, which loom reports as a deadlock.
 fn everybody_becomes_the_poller(pollsets: &[Arc<Pollset>]) {
-    let turnstile = Arc::new(Turnstile::new(1, || 0));
+    let home = pollable();
     let alone = Arc::new(Alone::default());
-    let pass = |turnstile: &Turnstile, pollset: &Arc<Pollset>, alone: &Alone| {
-        let seat = turnstile.enter(pollset, None, || true).expect("nobody kicks");
+    let pass = |home: &Arc<Pollable>, pollset: &Arc<Pollset>, alone: &Alone| {
+        let seat = pollset.enter(home, None, || true).expect("nobody kicks");
         alone.pass();
         drop(seat);
     };
     let others: Vec<_> = pollsets[1..]
         .iter()
         .map(|pollset| {
-            let (turnstile, pollset, alone) = (turnstile.clone(), pollset.clone(), alone.clone());
-            thread::spawn(move || pass(&turnstile, &pollset, &alone))
+            let (home, pollset, alone) = (home.clone(), pollset.clone(), alone.clone());
+            thread::spawn(move || pass(&home, &pollset, &alone))
         })
         .collect();
-    pass(&turnstile, &pollsets[0], &alone);
+    pass(&home, &pollsets[0], &alone);
     for other in others {
         other.join().unwrap();
     }
@@ -124,20 +152,20 @@ fn a_kicked_waiter_does_not_take_the_role_with_it() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(|| {
-        let turnstile = Arc::new(Turnstile::new(1, || 0));
+        let home = pollable();
         let (kicked, other) = (Pollset::new(), Pollset::new());
         let waiter = thread::spawn({
-            let (turnstile, kicked) = (turnstile.clone(), kicked.clone());
-            move || drop(turnstile.enter(&kicked, None, || true))
+            let (home, kicked) = (home.clone(), kicked.clone());
+            move || drop(kicked.enter(&home, None, || true))
         });
         let poller = thread::spawn({
-            let (turnstile, other) = (turnstile.clone(), other.clone());
-            move || assert!(turnstile.enter(&other, None, || true).is_some())
+            let (home, other) = (home.clone(), other.clone());
+            move || assert!(other.enter(&home, None, || true).is_some())
         });
-        let _ = kicked.kick();
+        kicked.kick();
         waiter.join().unwrap();
         poller.join().unwrap();
-        assert!(turnstile.enter(&other, None, || true).is_some(), "the role was lost");
+        assert!(other.enter(&home, None, || true).is_some(), "the role was lost");
     });
 }
 
@@ -149,7 +177,7 @@ fn a_kick_is_noticed_by_the_poller_or_by_the_next_to_come() {
             let (iomgr, pollset) = (iomgr.clone(), pollset.clone());
             move || iomgr.work(&pollset, Deadline::NONE, || true)
         });
-        iomgr.kick(&pollset);
+        pollset.kick();
         worker.join().unwrap();
     });
 }
@@ -170,8 +198,8 @@ fn two_kicks_send_two_workers_home() {
         };
         let workers = [worker(), worker()];
         is_done.store(true, Ordering::SeqCst);
-        iomgr.kick(&pollset);
-        iomgr.kick(&pollset);
+        pollset.kick();
+        pollset.kick();
         for worker in workers {
             worker.join().unwrap();
         }
@@ -193,7 +221,7 @@ fn a_kick_of_all_reaches_the_poller_and_the_waiter() {
         };
         let workers = [worker(), worker()];
         is_done.store(true, Ordering::SeqCst);
-        iomgr.kick_all(&pollset);
+        pollset.kick_all();
         for worker in workers {
             worker.join().unwrap();
         }
@@ -208,7 +236,7 @@ fn a_shutdown_sends_the_worker_home_and_says_so_once() {
             let (iomgr, pollset) = (iomgr.clone(), pollset.clone());
             move || iomgr.work(&pollset, Deadline::NONE, || true)
         });
-        iomgr.shutdown_pollset(&pollset, &done.waker());
+        pollset.shutdown(&done.waker());
         worker.join().unwrap();
         assert_eq!(done.count(), 1);
     });

@@ -2,31 +2,29 @@
 
 use super::engine::{self, PollingEngine};
 use super::fd::FdTable;
-use super::sys;
-use super::turnstile::{Kicked, Pollset, Seat, Turnstile};
+use super::pollable::Seat;
+use super::pollset::Pollset;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{self, Run};
 use crate::iomgr::timers::{TimerId, Timers};
-use crate::sync::{AtomicBool, Mutex, Ordering::SeqCst};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::SeqCst};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
-use std::{io, mem, thread};
+use std::{io, mem};
 
 /// What a process's completion queues share.
 pub(crate) struct Iomgr {
     engine: Box<dyn PollingEngine>,
-    turnstile: Turnstile,
     fds: FdTable,
     timers: Timers,
     /// Closures that were scheduled by threads outside any context, and those that were put off.
     /// A leaf lock.
     inbox: Mutex<Vec<Arc<dyn Run>>>,
-    /// The poller is asleep, or about to look for the last time whether it must not sleep. Who
-    /// clears it must wake the engine.
-    asleep: AtomicBool,
-    /// Wakers on their way from an event to their flush. Only the poller locks it.
-    fired: Mutex<Vec<Waker>>,
+    /// How many pollers sleep, or are about to look for the last time whether they must not.
+    sleepers: AtomicUsize,
+    /// One of them has been woken, and has not looked yet.
+    is_called: AtomicBool,
 }
 
 /// The process's manager, made when the first queue is.
@@ -49,18 +47,17 @@ impl Iomgr {
 
     /// A manager around an engine.
     pub(crate) fn new(engine: Box<dyn PollingEngine>) -> Arc<Self> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        // A model must run the same way every time, whatever core it is on.
+        let (sleepers, is_called) = (AtomicUsize::new(0), AtomicBool::new(false));
+        // As in `Pollset::new`.
         #[cfg(turnstile_loom)]
-        let cores = cores.min(1);
+        sleepers.store(0, SeqCst);
         Arc::new(Self {
             engine,
-            turnstile: Turnstile::new(cores, sys::current_cpu),
             fds: FdTable::default(),
             timers: Timers::default(),
             inbox: Mutex::default(),
-            asleep: AtomicBool::new(false),
-            fired: Mutex::default(),
+            sleepers,
+            is_called,
         })
     }
 
@@ -71,7 +68,7 @@ impl Iomgr {
     /// How many threads wait for another one that polls.
     #[cfg(all(test, not(turnstile_loom)))]
     pub(super) fn waiting(&self) -> usize {
-        self.turnstile.waiting()
+        self.engine.home().turnstile().waiting()
     }
 
     /// The name of the engine.
@@ -96,7 +93,7 @@ impl Iomgr {
     ) {
         let until =
             if deadline == Deadline::NOW { Some(Instant::now()) } else { deadline.instant() };
-        if let Some(seat) = self.turnstile.enter(pollset, until, is_idle) {
+        if let Some(seat) = pollset.enter(self.engine.home(), until, is_idle) {
             self.poll(&seat, deadline);
             // Here the seat is left: the next poller is chosen before any closure runs.
         }
@@ -105,14 +102,16 @@ impl Iomgr {
     /// Waits for events as the poller.
     fn poll(&self, seat: &Seat<'_>, deadline: Deadline) {
         loop {
-            // Swaps rather than stores, since loom orders only these with the other side's swap.
-            self.asleep.swap(true, SeqCst);
+            seat.fall_asleep();
+            self.sleepers.fetch_add(1, SeqCst);
+            // One who was called and found no sleeper must not keep others from calling this one.
+            self.is_called.swap(false, SeqCst);
             let timeout = if seat.is_kicked() || !self.inbox.lock().is_empty() {
                 Some(Duration::ZERO)
             } else {
                 self.timeout(deadline)
             };
-            let found = self.wait(timeout);
+            let found = self.wait(seat, timeout);
             if found || seat.is_kicked() || deadline.has_passed() {
                 return;
             }
@@ -128,24 +127,25 @@ impl Iomgr {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    /// One wait of the engine. Schedules what became ready, and says whether anything did.
-    fn wait(&self, timeout: Option<Duration>) -> bool {
-        let mut fired = self.fired.lock();
-        let result = self.engine.wait(timeout, &mut |key, readiness| {
-            self.fds.on_event(key, readiness, &mut fired);
-        });
-        self.asleep.swap(false, SeqCst);
-        match result {
+    /// One wait of a poller. Schedules what became ready, and says whether anything did.
+    fn wait(&self, seat: &Seat<'_>, timeout: Option<Duration>) -> bool {
+        let mut found = false;
+        let on_event = |key, readiness, fired: &mut Vec<Waker>| {
+            self.fds.on_event(key, readiness, fired);
+        };
+        let fire = |waker: Waker| {
+            found = true;
+            waker.wake();
+        };
+        match seat.wait(timeout, on_event, fire) {
             // A signal: the loop goes on with what is left of the time (grpc#28037).
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => tracing::error!(%error, engine = self.engine.name(), "cannot poll"),
             Ok(()) => {}
         }
-        let mut found = !fired.is_empty();
-        for waker in fired.drain(..) {
-            waker.wake();
-        }
-        drop(fired);
+        self.sleepers.fetch_sub(1, SeqCst);
+        // Before it looks: who calls after this calls another.
+        self.is_called.swap(false, SeqCst);
         found |= self.schedule_due_timers();
         found |= self.schedule_inbox();
         found
@@ -179,37 +179,14 @@ impl Iomgr {
     /// again. For work that must not keep this thread from its application any longer.
     pub(crate) fn put_off(&self, closure: Arc<dyn Run>) {
         self.inbox.lock().push(closure);
-        self.interrupt();
+        self.call();
     }
 
-    /// Makes the poller look again at what it waits for, if there is one and it sleeps.
-    fn interrupt(&self) {
-        if self.asleep.swap(false, SeqCst)
-            && let Err(error) = self.engine.wake()
-        {
-            tracing::error!(%error, "the poller cannot be woken");
-        }
-    }
-
-    /// Makes one worker of `pollset` leave `work`; see [`Pollset::kick`].
-    pub(crate) fn kick(&self, pollset: &Pollset) {
-        self.after_kick(pollset.kick());
-    }
-
-    /// Makes every worker of `pollset` leave `work`.
-    pub(crate) fn kick_all(&self, pollset: &Pollset) {
-        self.after_kick(pollset.kick_all());
-    }
-
-    /// Makes every worker of `pollset` leave, lets none in again, and wakes `done` once, when the
-    /// last has left.
-    pub(crate) fn shutdown_pollset(&self, pollset: &Pollset, done: &Waker) {
-        self.after_kick(pollset.shutdown(done));
-    }
-
-    fn after_kick(&self, kicked: Kicked) {
-        if kicked == Kicked::Poller {
-            self.interrupt();
+    /// Makes a poller look again at what it waits for, if one sleeps.
+    fn call(&self) {
+        // Read-modify-writes, since loom orders only these with a poller's.
+        if self.sleepers.fetch_add(0, SeqCst) > 0 && !self.is_called.swap(true, SeqCst) {
+            self.engine.wake_any();
         }
     }
 
@@ -217,7 +194,7 @@ impl Iomgr {
     pub(crate) fn timer_init(&self, deadline: Instant, closure: Arc<dyn Run>) -> TimerId {
         let (id, is_first) = self.timers.add(deadline, closure);
         if is_first {
-            self.interrupt();
+            self.call();
         }
         id
     }

@@ -7,6 +7,8 @@ mod epoll1;
 
 mod fd;
 mod manager;
+mod pollable;
+mod pollset;
 mod turnstile;
 
 mod address;
@@ -17,9 +19,9 @@ mod tcp_listener;
 pub use address::ListenAddress;
 pub(crate) use bound::Bound;
 pub(crate) use manager::Iomgr;
+pub(crate) use pollset::Pollset;
 pub(crate) use sys::Listening;
 pub(crate) use tcp_listener::{AcceptHandler, TcpListener};
-pub(crate) use turnstile::Pollset;
 
 #[cfg(all(test, turnstile_loom))]
 pub(crate) mod loom_models;

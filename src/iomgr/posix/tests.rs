@@ -6,8 +6,8 @@ mod streams;
 
 use super::epoll1::Epoll1;
 use super::manager::Iomgr;
+use super::pollset::Pollset;
 use super::tcp_endpoint::TcpEndpoint;
-use super::turnstile::Pollset;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use crate::iomgr::exec_ctx::{ExecCtx, Run};

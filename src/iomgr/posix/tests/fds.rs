@@ -5,7 +5,7 @@ use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use crate::iomgr::posix::fd::Fd;
 use crate::iomgr::posix::manager::Iomgr;
-use crate::iomgr::posix::turnstile::Pollset;
+use crate::iomgr::posix::pollset::Pollset;
 use crate::testing::CountingWaker;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -178,7 +178,7 @@ fn one_event_among_many_sleepers_is_run_once() {
         returns.recv_timeout(PATIENCE).expect("the thread that ran it leaves");
         assert!(returns.try_recv().is_err(), "the others sleep on");
         for pollset in &pollsets {
-            iomgr.kick(pollset);
+            pollset.kick();
         }
     });
     assert_eq!(counted.runs.load(Ordering::SeqCst), 1);

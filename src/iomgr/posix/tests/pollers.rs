@@ -3,8 +3,7 @@
 use super::{PATIENCE, Says, iomgr, work_until};
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
-use crate::iomgr::posix::manager::Iomgr;
-use crate::iomgr::posix::turnstile::Pollset;
+use crate::iomgr::posix::pollset::Pollset;
 use crate::testing::CountingWaker;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
@@ -22,7 +21,7 @@ fn threads_that_are_kicked_all_the_time_never_lose_the_poller() {
             scope.spawn(move || {
                 for round in 0..500 {
                     // The kick is for whoever is in there, or for the next to come.
-                    iomgr.kick(&pollsets[(index + round) % 3]);
+                    pollsets[(index + round) % 3].kick();
                     let start = Instant::now();
                     let short = Deadline::after(Duration::from_micros(200));
                     iomgr.work(&pollsets[index % 3], short, || true);
@@ -40,8 +39,8 @@ fn threads_that_are_kicked_all_the_time_never_lose_the_poller() {
 #[test]
 fn a_kick_without_a_worker_is_kept_for_the_next_and_only_for_it() {
     let (iomgr, pollset) = (iomgr(), Pollset::new());
-    iomgr.kick(&pollset);
-    iomgr.kick(&pollset);
+    pollset.kick();
+    pollset.kick();
     iomgr.work(&pollset, Deadline::NONE, || true);
     let soon = Deadline::after(Duration::from_millis(5));
     iomgr.work(&pollset, soon, || true);
@@ -49,18 +48,18 @@ fn a_kick_without_a_worker_is_kept_for_the_next_and_only_for_it() {
 }
 
 /// Kicks a pollset from whichever thread runs it.
-struct Kicks(Arc<Iomgr>, Arc<Pollset>);
+struct Kicks(Arc<Pollset>);
 
 impl Run for Kicks {
     fn run(self: Arc<Self>) {
-        self.0.kick(&self.1);
+        self.0.kick();
     }
 }
 
 #[test]
 fn a_kick_from_the_own_thread_ends_its_next_work() {
     let (iomgr, pollset) = (iomgr(), Pollset::new());
-    iomgr.submit(Arc::new(Kicks(iomgr.clone(), pollset.clone())));
+    iomgr.submit(Arc::new(Kicks(pollset.clone())));
     let context = ExecCtx::enter();
     iomgr.work(&pollset, Deadline::NONE, || true);
     context.flush();
@@ -81,7 +80,7 @@ fn a_kick_reaches_every_one_of_several_sleepers() {
         }
         for _ in 0..4 {
             // A kick that comes before its worker is kept, so each is for one of them.
-            iomgr.kick(&pollset);
+            pollset.kick();
             left.recv_timeout(PATIENCE).expect("a kick was lost");
         }
     });
@@ -105,7 +104,7 @@ fn a_waiter_behind_the_poller_keeps_its_own_deadline() {
         let deadline = Instant::now() + Duration::from_millis(5);
         iomgr.work(&Pollset::new(), deadline.into(), || true);
         assert!(Instant::now() >= deadline);
-        iomgr.kick(&pollset);
+        pollset.kick();
         poller.join().unwrap();
     });
 }
@@ -128,8 +127,8 @@ fn a_shut_down_pollset_is_left_by_all_and_says_so_once() {
             });
         }
         inside.wait();
-        iomgr.shutdown_pollset(&pollset, &done.waker());
-        iomgr.shutdown_pollset(&pollset, &done.waker());
+        pollset.shutdown(&done.waker());
+        pollset.shutdown(&done.waker());
     });
     assert_eq!(done.count(), 1);
     iomgr.work(&pollset, Deadline::NONE, || true);

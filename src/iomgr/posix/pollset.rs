@@ -1,0 +1,327 @@
+//! Pollsets: threads that wait for the same events, and can be kicked.
+//!
+//! Where the threads of a pollset wait is its engine's business: at a [`Pollable`], which many
+//! pollsets may share. A thread that comes in chooses it and shows itself under one lock, so that a
+//! pollset which moves to another pollable kicks everybody who chose the old one (grpc#14217).
+//!
+//! Lock order: neighbourhood, then pollset, then what a pollable keeps.
+
+use super::pollable::{Pollable, Seat};
+use crate::sync::{AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering::SeqCst};
+#[cfg(not(turnstile_loom))]
+use std::cell::RefCell;
+use std::mem;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+/// Must leave: somebody kicked it.
+const KICKED: u8 = 1;
+/// Has the poller's role.
+const POLLS: u8 = 2;
+
+/// A thread inside [`Pollset::enter`] or in the poller's seat.
+pub(super) struct Worker {
+    /// `KICKED | POLLS` bits. Written under the lock of the worker's pollset; the poller reads it
+    /// without, and so it is sequentially consistent with the flag that says it is asleep.
+    state: AtomicU8,
+    /// Goes with the lock of the worker's pollset.
+    changed: Condvar,
+}
+
+impl Worker {
+    fn new() -> Self {
+        Self { state: AtomicU8::new(0), changed: Condvar::new() }
+    }
+
+    /// This thread's worker, fresh again.
+    fn of_this_thread() -> Arc<Self> {
+        #[cfg(not(turnstile_loom))]
+        let spare = SPARE_WORKER.take();
+        // A model's objects must not outlive one run of it.
+        #[cfg(turnstile_loom)]
+        let spare: Option<Arc<Self>> = None;
+        let worker = spare.unwrap_or_else(|| Arc::new(Self::new()));
+        worker.state.store(0, SeqCst);
+        worker
+    }
+
+    /// Keeps the worker for this thread's next wait, so that a wait allocates nothing.
+    pub(super) fn put_back(self: Arc<Self>) {
+        #[cfg(not(turnstile_loom))]
+        let _ = SPARE_WORKER.try_with(|spare| spare.replace(Some(self)));
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.state.load(SeqCst) == 0
+    }
+
+    pub(super) fn polls(&self) -> bool {
+        self.state.load(SeqCst) & POLLS != 0
+    }
+
+    pub(super) fn is_kicked(&self) -> bool {
+        self.state.load(SeqCst) & KICKED != 0
+    }
+
+    /// Gives it the poller's role. Under the lock of the worker's pollset.
+    pub(super) fn appoint(&self) {
+        self.set(POLLS);
+    }
+
+    /// The same for one that waits on its condvar.
+    pub(super) fn appoint_and_wake(&self) {
+        self.set_and_wake(POLLS);
+    }
+
+    fn set(&self, bit: u8) {
+        self.state.fetch_or(bit, SeqCst);
+    }
+
+    fn set_and_wake(&self, bit: u8) {
+        self.set(bit);
+        self.changed.notify_one();
+    }
+
+    /// Waits on its condvar until it has the role, was kicked, or the deadline passed.
+    pub(super) fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'a, State> {
+        while self.is_waiting() && deadline.is_none_or(|deadline| deadline > Instant::now()) {
+            state = self.changed.wait_until(state, deadline);
+        }
+        state
+    }
+}
+
+#[cfg(not(turnstile_loom))]
+thread_local! {
+    /// The worker of this thread while it is not in use.
+    static SPARE_WORKER: RefCell<Option<Arc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// A set of workers that wait for the same events, in the sense that a kick wakes one of them.
+pub(crate) struct Pollset {
+    /// Locked after a neighbourhood's lock, before a queue's.
+    state: Mutex<State>,
+    /// How many threads are inside, counted before they look whether there is work, so that who
+    /// makes work and then sees 0 need not lock.
+    present: AtomicUsize,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Those who wait on their condvars or are in a poller's seat, each with where that is.
+    workers: Vec<(Arc<Worker>, Arc<Pollable>)>,
+    /// Where those who come in wait; `None` for where nobody has an fd.
+    pollable: Option<Arc<Pollable>>,
+    /// The pollable whose turnstile lists this pollset, and in which neighbourhood: set under both
+    /// locks.
+    pub(super) listed: Option<(Arc<Pollable>, usize)>,
+    /// A kick that came when no worker was here.
+    kick_kept: bool,
+    phase: Phase,
+}
+
+#[derive(Default)]
+enum Phase {
+    #[default]
+    Open,
+    /// Nobody comes in; the waker is woken when the last worker leaves.
+    Closing(Waker),
+    Closed,
+}
+
+impl State {
+    /// Ends a shutdown when the last worker has left.
+    fn close_if_empty(&mut self) -> Option<Waker> {
+        if !self.workers.is_empty() || !matches!(self.phase, Phase::Closing(_)) {
+            return None;
+        }
+        match mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Closing(done) => Some(done),
+            Phase::Open | Phase::Closed => None,
+        }
+    }
+
+    /// One that waits on its condvar for a seat at `pollable`.
+    pub(super) fn waiting_at(&self, pollable: &Arc<Pollable>) -> Option<&Arc<Worker>> {
+        let waits =
+            |(worker, at): &&(Arc<Worker>, _)| worker.is_waiting() && Arc::ptr_eq(at, pollable);
+        self.workers.iter().find(waits).map(|(worker, _)| worker)
+    }
+
+    /// Whether anybody is here for `pollable`.
+    pub(super) fn has_any_at(&self, pollable: &Arc<Pollable>) -> bool {
+        self.workers.iter().any(|(_, at)| Arc::ptr_eq(at, pollable))
+    }
+
+    /// Whether the turnstile of `pollable` lists this pollset.
+    pub(super) fn is_listed_at(&self, pollable: &Arc<Pollable>) -> bool {
+        self.listed.as_ref().is_some_and(|(at, _)| Arc::ptr_eq(at, pollable))
+    }
+
+    /// Where those who come in wait, if an fd decides that.
+    pub(super) fn pollable(&self) -> Option<&Arc<Pollable>> {
+        self.pollable.as_ref()
+    }
+
+    /// Makes everybody leave, and gives the pollables whose pollers must be interrupted for it.
+    #[must_use]
+    fn kick_everybody(&self) -> Vec<Arc<Pollable>> {
+        let mut pollers = Vec::new();
+        for (worker, pollable) in &self.workers {
+            if worker.polls() {
+                pollers.push(pollable.clone());
+            }
+            worker.set_and_wake(KICKED);
+        }
+        pollers
+    }
+}
+
+/// What a worker that has left brings about.
+pub(super) struct Left {
+    /// The worker polled, and nobody in its pollset takes the role.
+    pub(super) is_vacant: bool,
+    /// Nobody waits at the pollable any more, whose turnstile lists the pollset here.
+    pub(super) listed: Option<usize>,
+    done: Option<Waker>,
+}
+
+impl Left {
+    /// Tells who waits for the last worker to leave. Called without locks.
+    pub(super) fn tell(self) {
+        self.done.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Pollset {
+    /// An empty pollset, which costs no system call.
+    pub(crate) fn new() -> Arc<Self> {
+        let present = AtomicUsize::new(0);
+        // loom takes an initial value for older than sequential consistency, unlike C++ and Rust.
+        #[cfg(turnstile_loom)]
+        present.store(0, SeqCst);
+        Arc::new(Self { state: Mutex::default(), present })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether a thread is inside, or about to look whether there is work for it.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.present.load(SeqCst) > 0
+    }
+
+    /// Waits until this thread is a poller, and then gives it the seat; or gives `None` when it
+    /// was kicked, when `deadline` passed, or when `is_idle` says that there is work (it is asked
+    /// once, after which a kick is noticed). `home` is where a pollset without fds waits.
+    pub(super) fn enter<'a>(
+        self: &'a Arc<Self>,
+        home: &Arc<Pollable>,
+        deadline: Option<Instant>,
+        is_idle: impl FnOnce() -> bool,
+    ) -> Option<Seat<'a>> {
+        let mut state = self.state.lock();
+        self.present.fetch_add(1, SeqCst);
+        let must_leave = mem::take(&mut state.kick_kept) || !matches!(state.phase, Phase::Open);
+        if must_leave || !is_idle() {
+            self.present.fetch_sub(1, SeqCst);
+            return None;
+        }
+        let worker = Worker::of_this_thread();
+        let pollable = state.pollable.as_ref().unwrap_or(home).clone();
+        state.workers.push((worker.clone(), pollable.clone()));
+        let state = pollable.take_place(self, state, &worker, deadline);
+        let polls = worker.polls();
+        drop(state);
+        // Dropping the seat leaves the pollset, and hands on the role if it came with a kick.
+        let seat = Seat::new(pollable, self, worker);
+        polls.then_some(seat)
+    }
+
+    /// Takes a worker out, and lets another one here inherit its role.
+    pub(super) fn leave(
+        &self,
+        worker: &Arc<Worker>,
+        pollable: &Arc<Pollable>,
+        vacate: impl FnOnce(),
+    ) -> Left {
+        let mut state = self.state.lock();
+        state.workers.retain(|(other, _)| !Arc::ptr_eq(other, worker));
+        self.present.fetch_sub(1, SeqCst);
+        let heir = state.waiting_at(pollable);
+        let is_deserted = heir.is_none() && state.is_listed_at(pollable);
+        let listed = state.listed.as_ref().filter(|_| is_deserted).map(|(_, index)| *index);
+        let mut is_vacant = false;
+        if worker.polls() {
+            match heir {
+                Some(heir) => heir.appoint_and_wake(),
+                None => {
+                    vacate();
+                    is_vacant = true;
+                }
+            }
+        }
+        Left { is_vacant, listed, done: state.close_if_empty() }
+    }
+
+    /// Lets those who come in wait elsewhere, and those who are here come again.
+    pub(super) fn move_to(&self, mut state: MutexGuard<'_, State>, pollable: Arc<Pollable>) {
+        let before = state.pollable.replace(pollable);
+        let listed = state.listed.take();
+        let pollers = state.kick_everybody();
+        drop(state);
+        if let Some((at, index)) = listed {
+            at.turnstile().forget(self, index);
+        }
+        drop(before);
+        pollers.iter().for_each(|pollable| pollable.interrupt());
+    }
+
+    /// Makes one worker leave: one that waits, else one that polls. With no worker here, the next
+    /// one to come leaves at once.
+    pub(crate) fn kick(&self) {
+        let mut state = self.state.lock();
+        if let Some((worker, _)) = state.workers.iter().find(|(worker, _)| worker.is_waiting()) {
+            return worker.set_and_wake(KICKED);
+        }
+        match state.workers.iter().find(|(worker, _)| !worker.is_kicked()) {
+            Some((poller, pollable)) => {
+                poller.set(KICKED);
+                let pollable = pollable.clone();
+                drop(state);
+                pollable.interrupt();
+            }
+            None => state.kick_kept = state.workers.is_empty(),
+        }
+    }
+
+    /// Makes every worker leave.
+    pub(crate) fn kick_all(&self) {
+        let pollers = self.state.lock().kick_everybody();
+        pollers.iter().for_each(|pollable| pollable.interrupt());
+    }
+
+    /// Makes every worker leave and lets none in again. `done` is woken once, when the last has
+    /// left.
+    pub(crate) fn shutdown(&self, done: &Waker) {
+        let mut state = self.state.lock();
+        if !matches!(state.phase, Phase::Open) {
+            return;
+        }
+        if state.workers.is_empty() {
+            state.phase = Phase::Closed;
+            drop(state);
+            return done.wake_by_ref();
+        }
+        state.phase = Phase::Closing(done.clone());
+        let pollers = state.kick_everybody();
+        drop(state);
+        pollers.iter().for_each(|pollable| pollable.interrupt());
+    }
+}
