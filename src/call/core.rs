@@ -233,6 +233,15 @@ impl CallCore {
         call
     }
 
+    /// The threads of the queue that the call's operations will come out of wait for its connection.
+    pub(crate) fn wait_with(&self, request: &PendingOp<Outcome>) {
+        if self.iomgr.keeps_pollsets_apart()
+            && let Some(pollset) = request.companion()
+        {
+            self.head.peer.add_to(&pollset);
+        }
+    }
+
     pub(crate) fn head(&self) -> &Head {
         &self.head
     }

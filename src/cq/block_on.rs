@@ -1,7 +1,7 @@
 //! A thread that waits for one future, and does whatever I/O there is to do meanwhile.
 
 use super::iomgr;
-use crate::iomgr::{Deadline, ExecCtx, Iomgr, Pollset};
+use crate::iomgr::{Deadline, ExecCtx, Iomgr, Pollset, PollsetSet};
 use crate::sync::{AtomicBool, Ordering::SeqCst};
 use std::cell::RefCell;
 use std::pin::pin;
@@ -66,7 +66,11 @@ impl Parked {
     }
 
     fn on(iomgr: Arc<Iomgr>) -> Arc<Self> {
-        Arc::new(Self { iomgr, pollset: Pollset::new(), is_woken: AtomicBool::new(false) })
+        let pollset = Pollset::new();
+        if let Err(error) = PollsetSet::everybody(&iomgr).add_pollset(&pollset) {
+            tracing::error!(%error, "a thread that waits for a future cannot wait for all clients");
+        }
+        Arc::new(Self { iomgr, pollset, is_woken: AtomicBool::new(false) })
     }
 
     fn wait_for<F: Future>(self: &Arc<Self>, future: F) -> F::Output {

@@ -82,6 +82,13 @@ pub(crate) trait Complete<O>: Send + Sync {
     fn is_wanted(&self) -> bool;
 
     fn complete(&self, slot: usize, is_ok: bool, outcome: O);
+
+    /// Where threads wait in the queue that the event will bring along, unless that is the queue
+    /// itself.
+    fn companion(&self, slot: usize) -> Option<Arc<Pollset>> {
+        let _ = slot;
+        None
+    }
 }
 
 impl<O: Default> PendingOp<O> {
@@ -93,6 +100,11 @@ impl<O: Default> PendingOp<O> {
     /// Whether anybody would get to know how it ends.
     pub(crate) fn is_wanted(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.is_wanted())
+    }
+
+    /// Where threads will wait for what this operation brings.
+    pub(crate) fn companion(&self) -> Option<Arc<Pollset>> {
+        self.queue.as_ref()?.companion(self.slot)
     }
 
     /// Ends the operation: its tag comes out of the queue with the outcome.
@@ -148,7 +160,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
         &self.iomgr
     }
 
-    pub(super) fn pollset(&self) -> &Arc<Pollset> {
+    pub(crate) fn pollset(&self) -> &Arc<Pollset> {
         &self.pollset
     }
 
@@ -340,6 +352,12 @@ impl<T: Send + 'static, O: Default + Send + 'static> Complete<O> for Core<T, O> 
 
     fn complete(&self, slot: usize, is_ok: bool, outcome: O) {
         self.post(slot, is_ok, outcome);
+    }
+
+    fn companion(&self, slot: usize) -> Option<Arc<Pollset>> {
+        let state = self.state.lock();
+        let companion = state.pending.get(slot)?.companion.as_ref()?;
+        (companion.id() != self.id()).then(|| companion.pollset.clone())
     }
 }
 

@@ -190,10 +190,17 @@ fn iomgr() -> Arc<Iomgr> {
     Iomgr::of_process().unwrap_or_else(|error| panic!("no completion queue can be made: {error}"))
 }
 
-/// The name of the polling engine that this process's queues use, such as `epoll1`.
+/// The name of the polling engine that this process's queues use: `epoll1` or `epollex`.
 ///
-/// It is chosen when the first queue is made: by the environment variable `GRPC_POLL_STRATEGY`,
-/// or the best one that works here. This call starts it too. Callable from any thread; never blocks.
+/// - **epoll1**: one epoll set, for which one thread waits at a time. Any thread that waits for
+///   anything helps with everything.
+/// - **epollex**: an epoll set for each queue that wants a server's calls, so that several threads
+///   poll at once, and a thread that waits in one queue is not kept by what another queue's calls do.
+///   It needs Linux 4.5.
+///
+/// It is chosen when the first queue is made: by the environment variable `GRPC_POLL_STRATEGY`, a
+/// list of names with commas between them, of which the first that works is taken (`all` stands for
+/// the default order); epoll1 without it. This call starts it too. Callable from any thread; never blocks.
 ///
 /// # Errors
 /// Why the engine does not start: an unknown name, or the system's error.

@@ -12,6 +12,12 @@ use std::sync::Arc;
 /// wait on one queue, and one thread may wait on many in turn; each event goes to exactly one
 /// thread.
 ///
+/// **What a waiting thread does.** It polls, reads, runs HTTP/2, and writes. For which connections
+/// depends on the polling engine ([`engine_name`](crate::engine_name)): with epoll1 for all of the
+/// process; with epollex for those of the servers whose calls were requested with this queue, and
+/// of the calls that it is the queue of. Timers are any thread's. A thread that shall help with
+/// everything in any case waits in [`block_on`](crate::block_on).
+///
 /// **Shutdown.** After [`shutdown`](Self::shutdown) no operation begins; those that have begun
 /// come out as they end, and then every `next` gives `None`. Dropping a queue instead drops the
 /// events in it and those still to come, tags included.
@@ -47,8 +53,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
         Self { core: Core::for_threads(iomgr) }
     }
 
-    /// Waits for an event and takes it. Meanwhile this thread does whatever I/O there is to do,
-    /// for every queue of the process.
+    /// Waits for an event and takes it. Meanwhile this thread does the I/O that there is to do.
     ///
     /// `None` when `deadline` passed, or when the queue is shut down and everything has come out
     /// ([`is_drained`](Self::is_drained) tells the two apart). An operation that this thread

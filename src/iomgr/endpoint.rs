@@ -1,9 +1,12 @@
 //! The portable face of a byte stream: what a transport reads from and writes to.
 
+use super::posix::{PollTarget, Pollset};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// A connected byte stream.
@@ -33,9 +36,61 @@ pub(crate) trait Endpoint: Send {
     /// Who is at the other end.
     fn peer(&self) -> &PeerAddress;
 
+    /// What a pollset can be told to wait for, so that its threads drive this endpoint; `None` if
+    /// all threads do anyway.
+    fn poll_target(&self) -> Option<PollTarget> {
+        None
+    }
+
     /// Where this end is, if that can be told. Costs a system call.
     fn local(&self) -> Option<PeerAddress> {
         None
+    }
+}
+
+/// Who is at the other end of a connection, and how threads wait for what comes from there.
+pub(crate) struct Peer {
+    address: PeerAddress,
+    target: Option<PollTarget>,
+}
+
+impl Peer {
+    /// The peer of an endpoint.
+    pub(crate) fn of(endpoint: &dyn Endpoint) -> Self {
+        Self { address: endpoint.peer().clone(), target: endpoint.poll_target() }
+    }
+
+    /// The peer of what has no endpoint.
+    #[cfg(test)]
+    pub(crate) fn in_process() -> Self {
+        Self { address: PeerAddress::InProcess, target: None }
+    }
+
+    /// The threads of `pollset` wait for the connection too from now on.
+    pub(crate) fn add_to(&self, pollset: &Arc<Pollset>) {
+        if let Some(target) = &self.target {
+            target.add_to(pollset);
+        }
+    }
+}
+
+impl Deref for Peer {
+    type Target = PeerAddress;
+
+    fn deref(&self) -> &PeerAddress {
+        &self.address
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.address, f)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.address, f)
     }
 }
 

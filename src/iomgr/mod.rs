@@ -9,8 +9,10 @@
 //! 1. server: `connections`, a method's `calls`
 //! 2. call: `state`
 //! 3. h2's own locks (wakers run under them, so a waker only enqueues)
-//! 4. turnstile: a neighbourhood, then a pollset's `state`
-//! 5. leaves, under which nothing else is locked and no foreign code runs: completion queue
+//! 4. the graph of pollset sets
+//! 5. turnstile: a neighbourhood, then a pollset's `state`
+//! 6. where an fd was added (the system is called under it)
+//! 7. leaves, under which nothing else is locked and no foreign code runs: completion queue
 //!    `state`, readiness cell, fd table, timers, inbox, what `monitor` keeps
 //!
 //! A transport's connection is not guarded by a lock but by its turn (IDLE / NOTIFIED / RUNNING):
@@ -26,11 +28,11 @@ mod turn;
 mod posix;
 
 pub use deadline::Deadline;
-pub(crate) use endpoint::Endpoint;
+pub(crate) use endpoint::{Endpoint, Peer};
 pub use endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 pub(crate) use exec_ctx::{ExecCtx, Run, Scheduled, attends, drop_later};
 pub use posix::ListenAddress;
-pub(crate) use posix::{AcceptHandler, Bound, Iomgr, Listening, Pollset, TcpListener};
+pub(crate) use posix::{AcceptHandler, Bound, Iomgr, Listening, Pollset, PollsetSet, TcpListener};
 pub(crate) use timers::TimerId;
 pub(crate) use turn::Turn;
 
@@ -38,7 +40,9 @@ pub(crate) use turn::Turn;
 #[cfg(all(test, turnstile_loom))]
 pub(crate) use posix::loom_models::iomgr as iomgr_for_tests;
 #[cfg(all(test, not(turnstile_loom)))]
-pub(crate) use posix::tests::{endpoint as endpoint_for_tests, iomgr as iomgr_for_tests};
+pub(crate) use posix::tests::{
+    endpoint as endpoint_for_tests, iomgr as iomgr_for_tests, pollset as pollset_for_tests,
+};
 
 #[cfg(all(test, turnstile_loom))]
 mod loom_models;

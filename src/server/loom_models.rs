@@ -6,7 +6,7 @@ use crate::call::{CallCore, MessageRules, NewCall, Observer, Owner};
 use crate::codec::Raw;
 use crate::compression::Encoding;
 use crate::cq::PendingOp;
-use crate::iomgr::{PeerAddress, iomgr_for_tests};
+use crate::iomgr::{Peer, iomgr_for_tests};
 use crate::metadata::Metadata;
 use crate::service::{Builder, MethodDescriptor, Response};
 use crate::status::{Code, Status};
@@ -106,7 +106,7 @@ fn call(queue: &Arc<RunQueue>, method: &Arc<Handled>) -> Arc<StdMutex<Option<Cod
         subtype: None,
         timeout: None,
         encoding: None,
-        peer: Arc::new(PeerAddress::InProcess),
+        peer: Arc::new(Peer::in_process()),
     };
     let client = Box::new(Client(Arc::clone(&code)));
     let (observer, rules) = (Observer::new(None, true), MessageRules::default());

@@ -231,7 +231,7 @@ impl Methods {
             // One whose client has gone is of no use to anybody.
             if !call.owner.core().is_over() {
                 call.owner.core().watch(false);
-                return request.complete(true, call.into());
+                return hand_over(call, request);
             }
         }
     }
@@ -251,7 +251,7 @@ impl Methods {
             // A queue that the application has dropped has nobody to serve the call.
             if request.is_wanted() {
                 drop(calls);
-                return request.complete(true, call.into());
+                return hand_over(call, request);
             }
             drop(calls);
             drop(request);
@@ -301,4 +301,10 @@ impl Methods {
             }
         }
     }
+}
+
+/// A call goes to who has asked for one.
+fn hand_over(call: NewCall, request: PendingOp<Outcome>) {
+    call.owner.core().wait_with(&request);
+    request.complete(true, call.into());
 }

@@ -27,7 +27,7 @@ pub use methods::Method;
 
 use crate::call::{CallCore, MessageRules, NewCall, Observer, OnlyMessage, Outcome, Owner};
 use crate::cq::{PendingOp, Queue, ShutDown};
-use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress};
+use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, PollsetSet};
 use crate::monitor::ServerMonitor;
 use crate::service::Attachment;
 use crate::stats::Stats;
@@ -90,6 +90,8 @@ pub struct Server {
 
 struct Inner {
     iomgr: Arc<Iomgr>,
+    /// The listeners and connections, and the pollsets of all threads that serve.
+    set: Arc<PollsetSet>,
     config: Arc<Config>,
     methods: Methods,
     stats: Option<Arc<dyn Stats>>,
@@ -233,6 +235,9 @@ impl Server {
         let _context = ExecCtx::enter();
         let companion = Some(call_queue.core().clone());
         let request = notify_queue.core().begin_op(tag, companion).map_err(ShutDown)?;
+        if let Err(error) = self.inner.set.add_pollset(notify_queue.core().pollset()) {
+            tracing::error!(%error, "a queue cannot wait for a server's clients");
+        }
         self.inner.methods.request(method, request);
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::task::Task;
 use crate::call::{CallCore, NewCall, Outcome, Reply};
 use crate::cq::sealed::Queue as _;
 use crate::cq::{Complete, CompletionQueue, Turn, block_on};
-use crate::iomgr::{Deadline, Iomgr, TimerId};
+use crate::iomgr::{Deadline, Iomgr, Pollset, TimerId};
 use crate::panics::{catch, contained};
 use crate::service::Method;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::SeqCst};
@@ -50,6 +50,11 @@ impl RunQueue {
             is_closing: AtomicBool::new(false),
             timers: Mutex::default(),
         })
+    }
+
+    /// Of the threads in `run`.
+    pub(super) fn pollset(&self) -> &Arc<Pollset> {
+        self.queue.core().pollset()
     }
 
     #[cfg(all(test, turnstile_loom))]

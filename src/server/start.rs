@@ -6,7 +6,7 @@ use super::methods::Methods;
 use super::run_queue::RunQueue;
 use super::{Inner, Server};
 use crate::error::{Error, Result};
-use crate::iomgr::{Bound, ExecCtx, Iomgr, ListenAddress, Listening, TcpListener};
+use crate::iomgr::{Bound, ExecCtx, Iomgr, ListenAddress, Listening, PollsetSet, TcpListener};
 use crate::monitor::Channelz;
 use crate::service::{Attachment, Service, is_path};
 use crate::stats;
@@ -61,9 +61,13 @@ impl Builder {
         self.check_services()?;
         let iomgr = Iomgr::of_process()?;
         let sockets = self.bind_all(&iomgr)?;
+        let (set, run_queue) = (PollsetSet::new(&iomgr), RunQueue::new(iomgr.clone()));
+        set.add_pollset(run_queue.pollset())?;
+        set.add_set(&PollsetSet::everybody(&iomgr))?;
+        sockets.iter().try_for_each(|socket| socket.add_to(&set))?;
         // From here on nothing fails, and what the builder has may be taken.
         self.listeners.retain(|it| matches!(it, Listen::At(_)));
-        Ok(self.start(&iomgr, sockets))
+        Ok(self.start(&iomgr, set, run_queue, sockets))
     }
 
     /// Lets the kernel listen, and nobody accept.
@@ -89,21 +93,29 @@ impl Builder {
         Ok(sockets)
     }
 
-    fn start(&mut self, iomgr: &Arc<Iomgr>, sockets: Vec<Bound>) -> Server {
+    fn start(
+        &mut self,
+        iomgr: &Arc<Iomgr>,
+        set: PollsetSet,
+        run_queue: Arc<RunQueue>,
+        sockets: Vec<Bound>,
+    ) -> Server {
+        let set = Arc::new(set);
         let served = self.served();
         let (methods, attachments) = self.take_services();
         attachments.iter().for_each(|it| it.on_build(served.clone()));
         let inner = Arc::new(Inner {
             iomgr: iomgr.clone(),
+            set: set.clone(),
             config: Arc::new(self.config.clone()),
             methods,
             stats: stats::combine(&self.stats.0),
             monitor: self.channelz.as_ref().map(Channelz::monitor),
-            run_queue: RunQueue::new(iomgr.clone()),
+            run_queue,
             attachments,
             connections: Connections::default(),
         });
-        let listen = |socket| TcpListener::new(iomgr, socket, inner.clone());
+        let listen = |socket| TcpListener::new(iomgr, &set, socket, inner.clone());
         let listeners: Vec<_> = sockets.into_iter().map(listen).collect();
         let addresses: Vec<_> = listeners.iter().map(|it| it.address().clone()).collect();
         for address in &addresses {

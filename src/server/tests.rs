@@ -9,8 +9,10 @@ use super::serve::Overdue;
 use super::{Inner, Server};
 use crate::call::{Batch, Call, MessageRules, Outcome};
 use crate::cq::CompletionQueue;
+use crate::cq::sealed::Queue as _;
 use crate::iomgr::{
-    AcceptHandler as _, Deadline, ExecCtx, Run as _, endpoint_for_tests, iomgr_for_tests,
+    AcceptHandler as _, Deadline, ExecCtx, PollsetSet, Run as _, endpoint_for_tests,
+    iomgr_for_tests,
 };
 use crate::service::{self, Attachment};
 use crate::status::Status;
@@ -30,15 +32,19 @@ type Queue = CompletionQueue<u32, Outcome>;
 fn server() -> (Server, Queue) {
     let iomgr = iomgr_for_tests();
     let queue = Queue::on(iomgr.clone());
-    let run_iomgr = iomgr.clone();
+    let (set, run_queue) = (PollsetSet::everybody(&iomgr), RunQueue::new(iomgr.clone()));
+    for pollset in [queue.core().pollset(), run_queue.pollset()] {
+        set.add_pollset(pollset).unwrap();
+    }
     let inner = Arc::new(Inner {
         iomgr,
+        set: Arc::new(set),
         config: Arc::default(),
         methods: Methods::new(Vec::new(), Vec::new(), None, MessageRules::default(), 1000),
         stats: None,
         monitor: None,
         attachments: Vec::new(),
-        run_queue: RunQueue::new(run_iomgr),
+        run_queue,
         connections: Connections::default(),
     });
     (Server { inner, addresses: Vec::new() }, queue)

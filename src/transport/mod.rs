@@ -18,7 +18,7 @@ pub(crate) mod h2;
 pub(crate) mod inproc;
 
 use crate::compression::Encoding;
-use crate::iomgr::PeerAddress;
+use crate::iomgr::Peer;
 use crate::metadata::Metadata;
 use crate::status::Status;
 use bytes::Bytes;
@@ -50,7 +50,7 @@ pub(crate) struct Head {
     pub(crate) timeout: Option<Duration>,
     /// What the messages with the compressed flag are compressed with: `grpc-encoding`.
     pub(crate) encoding: Option<Encoding>,
-    pub(crate) peer: Arc<PeerAddress>,
+    pub(crate) peer: Arc<Peer>,
 }
 
 impl Head {

@@ -1,17 +1,19 @@
 //! What these tests share: a server for the length of a test, calls, and things to wait for.
 
 use std::fmt::Debug;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use turnstile::codec::Raw;
 use turnstile::service::Builder as ServiceBuilder;
 use turnstile::test_server::TestServer;
-use turnstile::{Bytes, CompletionQueue, Deadline, MethodDescriptor, Server, Service};
+use turnstile::{Bytes, MethodDescriptor, Server, Service, block_on};
 
 use crate::raw::PATIENCE;
 use crate::raw::client::{Answer, Client};
@@ -66,21 +68,35 @@ pub(crate) fn serve_with(
     });
 }
 
-/// A thread of no server, which does I/O as long as this lives.
-pub(crate) struct Helper(Arc<CompletionQueue<()>>);
+/// A thread of no server, which does I/O for all of them as long as this lives.
+pub(crate) struct Helper(Arc<Mutex<Stop>>);
+
+#[derive(Default)]
+struct Stop {
+    is_wanted: bool,
+    waker: Option<Waker>,
+}
 
 impl Helper {
     pub(crate) fn start<'scope>(scope: &'scope thread::Scope<'scope, '_>) -> Self {
-        let queue = Arc::new(CompletionQueue::new());
-        let its_queue = queue.clone();
-        scope.spawn(move || while its_queue.next(Deadline::NONE).is_some() {});
-        Self(queue)
+        let stop = Arc::new(Mutex::new(Stop::default()));
+        let stopped = stop.clone();
+        scope.spawn(move || {
+            block_on(poll_fn(|context| {
+                let mut stop = stopped.lock().unwrap();
+                stop.waker = Some(context.waker().clone());
+                if stop.is_wanted { Poll::Ready(()) } else { Poll::Pending }
+            }));
+        });
+        Self(stop)
     }
 }
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        self.0.shutdown();
+        let mut stop = self.0.lock().unwrap();
+        stop.is_wanted = true;
+        stop.waker.take().into_iter().for_each(Waker::wake);
     }
 }
 

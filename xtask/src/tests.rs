@@ -9,10 +9,16 @@ use crate::workspace::{cargo, output_of, root, run};
 /// The name that all the loom models share.
 const LOOM_MODELS: &str = "loom_";
 
+/// The polling engines that are not the default one.
+const OTHER_ENGINES: &[&str] = &["epollex"];
+
 /// Adds the tools, the tests of the workspace and the loom models.
 pub(crate) fn add_all_to(steps: &mut Steps) {
     tools::add_to(steps);
     steps.run("tests of the workspace", || workspace_tests(&[]));
+    for engine in OTHER_ENGINES {
+        steps.run(&format!("tests under {engine}"), || tests_under(engine));
+    }
     steps.run("tests without features", tests_without_features);
     steps.run("loom models", loom_models);
 }
@@ -42,6 +48,14 @@ fn workspace_tests(chosen: &[&str]) -> Outcome {
     let mut test = cargo("test");
     test.args(["--workspace", "--all-features", "--no-fail-fast"]).args(chosen);
     run(test.env("TURNSTILE_REQUIRE_PEERS", "1"))?;
+    Ok("passed".into())
+}
+
+/// All tests but those of documentation once more, with servers that use this polling engine.
+fn tests_under(engine: &str) -> Outcome {
+    let mut test = cargo("test");
+    test.args(["--all-features", "--no-fail-fast", "--lib", "--tests"]);
+    run(test.env("TURNSTILE_REQUIRE_PEERS", "1").env("GRPC_POLL_STRATEGY", engine))?;
     Ok("passed".into())
 }
 

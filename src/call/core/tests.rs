@@ -2,7 +2,7 @@
 
 use super::{CallCore, MessageRules, Observer};
 use crate::compression::Encoding;
-use crate::iomgr::{ExecCtx, PeerAddress, iomgr_for_tests};
+use crate::iomgr::{ExecCtx, Peer, iomgr_for_tests};
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::testing::without_deadlock;
@@ -63,7 +63,7 @@ fn head(encoding: Option<Encoding>) -> Head {
         subtype: None,
         timeout: None,
         encoding,
-        peer: Arc::new(PeerAddress::InProcess),
+        peer: Arc::new(Peer::in_process()),
     }
 }
 

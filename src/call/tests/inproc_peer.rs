@@ -1,7 +1,7 @@
 //! A client in the same process.
 
 use super::rpc::{End, Options, Peer, TestServer};
-use crate::iomgr::PeerAddress;
+use crate::iomgr::Peer as Address;
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::transport::inproc::{Channel, ClientStream, Config};
@@ -49,7 +49,7 @@ impl Peer for InprocPeer {
             subtype: None,
             timeout,
             encoding: None,
-            peer: Arc::new(PeerAddress::InProcess),
+            peer: Arc::new(Address::in_process()),
         }));
     }
 

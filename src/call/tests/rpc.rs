@@ -3,7 +3,7 @@
 use crate::call::{Batch, Call, CallCore, MessageRules, Observer, Outcome, Owner};
 use crate::compression::Encoding;
 use crate::cq::{CompletionQueue, sealed::Queue as _};
-use crate::iomgr::{Deadline, ExecCtx, Iomgr, Pollset, iomgr_for_tests};
+use crate::iomgr::{Deadline, ExecCtx, Iomgr, Pollset, iomgr_for_tests, pollset_for_tests};
 use crate::metadata::Metadata;
 use crate::stats::Stats;
 use crate::status::Status;
@@ -118,9 +118,10 @@ pub(super) struct TestServer {
 
 impl TestServer {
     fn new(options: &Options) -> Arc<Self> {
+        let iomgr = iomgr_for_tests();
         Arc::new(Self {
-            iomgr: iomgr_for_tests(),
-            pollset: Pollset::new(),
+            pollset: pollset_for_tests(&iomgr),
+            iomgr,
             stats: options.stats.clone(),
             rules: MessageRules {
                 max_receive_size: options.max_message_size,

@@ -3,6 +3,7 @@
 use super::address::ListenAddress;
 use super::fd::Fd;
 use super::manager::Iomgr;
+use super::pollset_set::PollsetSet;
 use super::sys::{self, Family, Listening};
 use std::fs::{self, Metadata};
 use std::io;
@@ -62,6 +63,14 @@ impl Bound {
             }
         };
         Ok(Self { _file: file, fd: Fd::new(iomgr, socket)?, address })
+    }
+
+    /// The pollsets of `set` wait for clients.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub(crate) fn add_to(&self, set: &PollsetSet) -> io::Result<()> {
+        set.add_fd(self.fd.pollee())
     }
 
     /// Takes a socket that listens already. Nothing in the file system is its own.

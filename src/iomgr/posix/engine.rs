@@ -4,10 +4,12 @@
 //! succession of pollers, the timers and the closures are above the seam and exist once.
 
 use super::epoll1::Epoll1;
+use super::epollex::Epollex;
 use super::fd::Pollee;
 use super::pollable::Pollable;
 use super::pollset::Pollset;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{env, io};
 
 /// The environment variable that names the engine, as in gRPC's other languages.
@@ -15,7 +17,7 @@ pub(crate) const STRATEGY: &str = "GRPC_POLL_STRATEGY";
 
 /// What an engine names an fd by. Never a pointer, and never used twice, so that an event that
 /// is still on its way when an fd goes cannot reach the fd that comes after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(pub(crate) u64);
 
 impl Key {
@@ -38,15 +40,28 @@ pub(crate) trait PollingEngine: Send + Sync {
     /// The threads of `pollset` wait for this fd too from now on. Adding twice is adding once.
     fn add_to_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) -> io::Result<()>;
 
+    /// The promise of [`add_to_pollset`](Self::add_to_pollset) ends.
+    fn remove_from_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>);
+
+    /// Whether it matters what is added to which pollset, and several threads poll at once. If not,
+    /// one does, for all fds.
+    fn keeps_pollsets_apart(&self) -> bool;
+
     /// Makes one of the pollers that sleep look again, whichever.
     fn wake_any(&self);
+
+    /// Makes one of them look again after `delay`, whichever sleep then; this replaces what was set
+    /// before. False if that is not to be had, so that pollers must mind the time themselves. Only
+    /// asked of engines that keep pollsets apart.
+    fn set_clock(&self, delay: Duration) -> bool;
 }
 
 /// An engine's name and constructor, which fails where the system cannot run the engine.
 type Factory = (&'static str, fn() -> io::Result<Box<dyn PollingEngine>>);
 
 /// The engines, in the order in which they are tried.
-const ENGINES: [Factory; 1] = [("epoll1", || Ok(Box::new(Epoll1::new()?)))];
+const ENGINES: [Factory; 2] =
+    [("epoll1", || Ok(Box::new(Epoll1::new()?))), ("epollex", || Ok(Box::new(Epollex::new()?)))];
 
 /// The engine that [`STRATEGY`] asks for, or the first one that works here.
 ///
@@ -69,6 +84,11 @@ fn select(preferences: &str) -> io::Result<Box<dyn PollingEngine>> {
                 Ok(engine) => return Ok(engine),
                 Err(error) => failure = Some(describe(name, &error)),
             }
+        }
+        if wanted == "none" {
+            let message =
+                format!("{STRATEGY} asks for no polling engine, and nothing works without");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         if !found {
             return Err(unknown(wanted));
@@ -98,6 +118,13 @@ mod tests {
     fn preferences_are_tried_in_order() {
         assert_eq!(select("all").unwrap().name(), "epoll1");
         assert_eq!(select("epoll1, all").unwrap().name(), "epoll1");
+    }
+
+    #[test]
+    fn no_engine_is_an_error_unless_another_comes_first() {
+        let error = select("none").err().expect("nothing works without").to_string();
+        assert!(error.contains("no polling engine"), "{error}");
+        assert_eq!(select("epollex,none").unwrap().name(), "epollex");
     }
 
     #[test]

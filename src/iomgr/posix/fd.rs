@@ -3,6 +3,7 @@
 use super::engine::Key;
 use super::manager::Iomgr;
 use super::pollable::Pollable;
+use super::pollset::Pollset;
 use super::sys::Readiness;
 use crate::iomgr::readiness::{ReadinessCell, Reason};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -53,41 +54,96 @@ struct Membership {
     fd: Option<Arc<OwnedFd>>,
     /// Where it was added, as far as that still is there.
     pollables: Vec<Weak<Pollable>>,
+    /// A pollable that has this fd only, if an engine has made one.
+    own: Option<Arc<Pollable>>,
 }
 
 impl Pollee {
     fn new(key: Key, fd: Arc<OwnedFd>) -> Arc<Self> {
-        let membership = Mutex::new(Membership { fd: Some(fd), pollables: Vec::new() });
+        let membership = Mutex::new(Membership { fd: Some(fd), pollables: Vec::new(), own: None });
         Arc::new(Self { key, cells: Cells::default(), membership })
     }
 
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
     /// Adds the fd to a pollable, unless it is there already or has gone.
-    pub(super) fn join(
-        &self,
-        pollable: &Arc<Pollable>,
-        add: impl FnOnce(BorrowedFd<'_>, Key) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub(super) fn join(&self, pollable: &Arc<Pollable>) -> io::Result<()> {
         let mut membership = self.membership.lock();
-        let Membership { fd, pollables } = &mut *membership;
+        let Membership { fd, pollables, .. } = &mut *membership;
         let Some(fd) = fd else { return Ok(()) };
         pollables.retain(|it| it.strong_count() > 0);
         if pollables.iter().any(|it| it.as_ptr() == Arc::as_ptr(pollable)) {
             return Ok(());
         }
-        add(fd.as_fd(), self.key)?;
+        pollable.insert(fd.as_fd(), self.key)?;
         pollables.push(Arc::downgrade(pollable));
         Ok(())
     }
 
+    /// Takes the fd out of a pollable.
+    pub(super) fn part(&self, pollable: &Arc<Pollable>) {
+        let mut membership = self.membership.lock();
+        let Membership { fd: Some(fd), pollables, .. } = &mut *membership else { return };
+        let index = pollables.iter().position(|it| it.as_ptr() == Arc::as_ptr(pollable));
+        if let Some(index) = index {
+            pollables.swap_remove(index);
+            pollable.remove(fd.as_fd(), self.key);
+        }
+    }
+
+    /// The pollable that has this fd only; `make` makes it when it is first wanted. `None` if the fd
+    /// has gone.
+    pub(super) fn own_pollable(
+        &self,
+        make: impl FnOnce() -> io::Result<Arc<Pollable>>,
+    ) -> io::Result<Option<Arc<Pollable>>> {
+        let mut membership = self.membership.lock();
+        let Membership { fd: Some(fd), pollables, own } = &mut *membership else { return Ok(None) };
+        if own.is_none() {
+            let pollable = make()?;
+            pollable.insert(fd.as_fd(), self.key)?;
+            pollables.push(Arc::downgrade(&pollable));
+            *own = Some(pollable);
+        }
+        Ok(own.clone())
+    }
+
+    /// Whether the fd is its owner's alone again, or closed.
+    pub(super) fn has_gone(&self) -> bool {
+        self.membership.lock().fd.is_none()
+    }
+
     /// Takes the fd out of every pollable.
     fn leave_all(&self) {
-        let (fd, pollables) = {
+        let (fd, pollables, own) = {
             let mut membership = self.membership.lock();
-            (membership.fd.take(), std::mem::take(&mut membership.pollables))
+            let pollables = std::mem::take(&mut membership.pollables);
+            (membership.fd.take(), pollables, membership.own.take())
         };
         let Some(fd) = fd else { return };
         for pollable in pollables.iter().filter_map(Weak::upgrade) {
             pollable.remove(fd.as_fd(), self.key);
+        }
+        drop(own);
+    }
+}
+
+/// Something that a pollset can be told to wait for. Clones are of the same.
+#[derive(Clone)]
+pub(crate) struct PollTarget {
+    iomgr: Arc<Iomgr>,
+    pollee: Arc<Pollee>,
+}
+
+impl PollTarget {
+    /// The threads of `pollset` wait for this too from now on. Costs no system call after the first
+    /// pollset, unless the pollset has something else already.
+    pub(crate) fn add_to(&self, pollset: &Arc<Pollset>) {
+        if let Err(error) = self.iomgr.engine().add_to_pollset(pollset, &self.pollee) {
+            tracing::error!(%error, "a queue cannot wait for its call's connection; raise the limit \
+                                     of open files (ulimit -n)");
         }
     }
 }
@@ -147,9 +203,15 @@ impl Fd {
         }
     }
 
-    /// What pollsets can be told to wait for.
-    pub(crate) fn pollee(&self) -> &Arc<Pollee> {
+    pub(super) fn pollee(&self) -> &Arc<Pollee> {
         &self.pollee
+    }
+
+    /// What pollsets can be told to wait for; `None` if all wait for everything.
+    pub(super) fn poll_target(&self) -> Option<PollTarget> {
+        let (iomgr, pollee) = (&self.iomgr, &self.pollee);
+        let is_wanted = iomgr.engine().keeps_pollsets_apart();
+        is_wanted.then(|| PollTarget { iomgr: iomgr.clone(), pollee: pollee.clone() })
     }
 
     /// Uses up a readable event, or arms `waker` for the next one. See [`ReadinessCell::arm`].
@@ -201,6 +263,9 @@ impl Fd {
         let fd = self.fd.take()?;
         self.iomgr.fds().remove(self.pollee.key);
         self.pollee.leave_all();
+        if self.iomgr.engine().keeps_pollsets_apart() {
+            self.iomgr.graph().lock().forget(self.pollee.key);
+        }
         self.shutdown(io::Error::new(io::ErrorKind::NotConnected, "the fd was taken away"));
         Arc::into_inner(fd)
     }

@@ -78,6 +78,16 @@ impl PollingEngine for Sleepers {
         Ok(())
     }
 
+    fn remove_from_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) {}
+
+    fn keeps_pollsets_apart(&self) -> bool {
+        false
+    }
+
+    fn set_clock(&self, _delay: Duration) -> bool {
+        false
+    }
+
     fn wake_any(&self) {
         self.0.interrupt();
     }
@@ -240,6 +250,44 @@ fn a_shutdown_sends_the_worker_home_and_says_so_once() {
         worker.join().unwrap();
         assert_eq!(done.count(), 1);
     });
+}
+
+/// A thread that sleeps where its pollset was must come to where it has moved, or it would sleep for
+/// ever (grpc#14217).
+fn everybody_comes_along(sleepers: usize) {
+    let (home, next, pollset) = (pollable(), pollable(), Pollset::new());
+    let sleepers: Vec<_> = (0..sleepers)
+        .map(|_| {
+            let (home, next, pollset) = (home.clone(), next.clone(), pollset.clone());
+            thread::spawn(move || {
+                loop {
+                    let Some(seat) = pollset.enter(&home, None, || true) else { continue };
+                    if Arc::ptr_eq(seat.pollable(), &next) {
+                        return;
+                    }
+                    seat.fall_asleep();
+                    let timeout = seat.is_kicked().then_some(Duration::ZERO);
+                    seat.wait(timeout, |_, _, _| {}, |_| {}).unwrap();
+                }
+            })
+        })
+        .collect();
+    pollset.move_to(pollset.lock(), next);
+    for sleeper in sleepers {
+        sleeper.join().unwrap();
+    }
+}
+
+#[test]
+fn a_sleeper_comes_along_when_its_pollset_moves() {
+    loom::model(|| everybody_comes_along(1));
+}
+
+#[test]
+fn the_poller_and_the_one_behind_it_come_along_when_their_pollset_moves() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| everybody_comes_along(2));
 }
 
 /// A closure that says that it ran.

@@ -4,6 +4,7 @@ use super::engine::{self, PollingEngine};
 use super::fd::FdTable;
 use super::pollable::Seat;
 use super::pollset::Pollset;
+use super::pollset_set::Graph;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{self, Run};
 use crate::iomgr::timers::{TimerId, Timers};
@@ -17,7 +18,11 @@ use std::{io, mem};
 pub(crate) struct Iomgr {
     engine: Box<dyn PollingEngine>,
     fds: FdTable,
+    /// Locked before a pollset.
+    graph: Mutex<Graph>,
     timers: Timers,
+    /// When the engine's clock expires, as far as it has one. A leaf lock.
+    clock: Mutex<Option<Instant>>,
     /// Closures that were scheduled by threads outside any context, and those that were put off.
     /// A leaf lock.
     inbox: Mutex<Vec<Arc<dyn Run>>>,
@@ -54,6 +59,8 @@ impl Iomgr {
         Arc::new(Self {
             engine,
             fds: FdTable::default(),
+            graph: Mutex::default(),
+            clock: Mutex::default(),
             timers: Timers::default(),
             inbox: Mutex::default(),
             sleepers,
@@ -76,8 +83,17 @@ impl Iomgr {
         self.engine.name()
     }
 
+    /// Whether threads wait for what their pollsets have, and not for everything.
+    pub(crate) fn keeps_pollsets_apart(&self) -> bool {
+        self.engine.keeps_pollsets_apart()
+    }
+
     pub(super) fn fds(&self) -> &FdTable {
         &self.fds
+    }
+
+    pub(super) fn graph(&self) -> &Mutex<Graph> {
+        &self.graph
     }
 
     /// Polls, or waits while another thread does, until `deadline` passes, closures were
@@ -123,8 +139,28 @@ impl Iomgr {
         if deadline == Deadline::NOW {
             return Some(Duration::ZERO);
         }
-        let next = [deadline.instant(), self.timers.next_deadline()].into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        let timer = self.timers.next_deadline();
+        if timer.is_none() && deadline.instant().is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        let timer = timer.filter(|timer| !self.is_on_the_clock(*timer, now));
+        let next = [deadline.instant(), timer].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(now))
+    }
+
+    /// Whether one of those that sleep is woken at `timer`, or before, without minding it.
+    fn is_on_the_clock(&self, timer: Instant, now: Instant) -> bool {
+        if !self.engine.keeps_pollsets_apart() {
+            return false;
+        }
+        let mut clock = self.clock.lock();
+        if clock.is_some_and(|set| now < set && set <= timer) {
+            return true;
+        }
+        let is_set = self.engine.set_clock(timer.saturating_duration_since(now));
+        *clock = is_set.then_some(timer);
+        is_set
     }
 
     /// One wait of a poller. Schedules what became ready, and says whether anything did.
@@ -155,9 +191,14 @@ impl Iomgr {
         if self.timers.next_deadline().is_none() {
             return false;
         }
-        let due = self.timers.take_due(Instant::now());
+        let now = Instant::now();
+        let due = self.timers.take_due(now);
         let found = !due.is_empty();
         due.into_iter().for_each(|closure| self.submit(closure));
+        // This thread may not be back for the next one.
+        if let Some(next) = self.timers.next_deadline() {
+            self.is_on_the_clock(next, now);
+        }
         found
     }
 
@@ -193,7 +234,11 @@ impl Iomgr {
     /// Runs `closure` once at `deadline`, on whichever thread polls then.
     pub(crate) fn timer_init(&self, deadline: Instant, closure: Arc<dyn Run>) -> TimerId {
         let (id, is_first) = self.timers.add(deadline, closure);
-        if is_first {
+        // Who falls asleep after this sees it.
+        if is_first
+            && self.sleepers.fetch_add(0, SeqCst) > 0
+            && !self.is_on_the_clock(deadline, Instant::now())
+        {
             self.call();
         }
         id

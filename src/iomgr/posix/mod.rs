@@ -4,11 +4,14 @@ mod sys;
 
 mod engine;
 mod epoll1;
+mod epoll_set;
+mod epollex;
 
 mod fd;
 mod manager;
 mod pollable;
 mod pollset;
+mod pollset_set;
 mod turnstile;
 
 mod address;
@@ -18,8 +21,10 @@ mod tcp_listener;
 
 pub use address::ListenAddress;
 pub(crate) use bound::Bound;
+pub(crate) use fd::PollTarget;
 pub(crate) use manager::Iomgr;
 pub(crate) use pollset::Pollset;
+pub(crate) use pollset_set::PollsetSet;
 pub(crate) use sys::Listening;
 pub(crate) use tcp_listener::{AcceptHandler, TcpListener};
 

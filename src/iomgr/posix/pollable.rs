@@ -64,6 +64,16 @@ impl Pollable {
         Arc::new(Self::new(source, Turnstile::new(cores, core), None))
     }
 
+    /// One fd's, which many pollsets may share.
+    pub(super) fn of_one(source: Box<dyn Source>, only: Weak<Pollee>) -> Arc<Self> {
+        Arc::new(Self::new(source, Turnstile::new(1, || 0), Some(only)))
+    }
+
+    /// One pollset's.
+    pub(super) fn of_many(source: Box<dyn Source>) -> Arc<Self> {
+        Arc::new(Self::new(source, Turnstile::new(1, || 0), None))
+    }
+
     fn new(source: Box<dyn Source>, turnstile: Turnstile, only: Option<Weak<Pollee>>) -> Self {
         let (asleep, fired) = (AtomicBool::new(false), Mutex::default());
         Self { source, turnstile, asleep, fired, only }
@@ -71,7 +81,17 @@ impl Pollable {
 
     /// Adds an fd, unless it is here already or has gone.
     pub(super) fn add(self: &Arc<Self>, pollee: &Pollee) -> io::Result<()> {
-        pollee.join(self, |fd, key| self.source.add(fd, key))
+        pollee.join(self)
+    }
+
+    /// Adds an fd to the source.
+    pub(super) fn insert(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
+        self.source.add(fd, key)
+    }
+
+    /// The fd that this is the pollable of, if it is one fd's.
+    pub(super) fn only(&self) -> Option<&Weak<Pollee>> {
+        self.only.as_ref()
     }
 
     /// An fd goes.
@@ -120,6 +140,12 @@ impl<'a> Seat<'a> {
         worker: Arc<Worker>,
     ) -> Self {
         Self { pollable, pollset, worker }
+    }
+
+    /// Where it is.
+    #[cfg(all(test, turnstile_loom))]
+    pub(super) fn pollable(&self) -> &Arc<Pollable> {
+        &self.pollable
     }
 
     /// Whether the poller must leave its seat.

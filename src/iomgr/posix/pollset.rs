@@ -120,6 +120,8 @@ pub(super) struct State {
     /// The pollable whose turnstile lists this pollset, and in which neighbourhood: set under both
     /// locks.
     pub(super) listed: Option<(Arc<Pollable>, usize)>,
+    /// The sets that it is in.
+    sets: Vec<u64>,
     /// A kick that came when no worker was here.
     kick_kept: bool,
     phase: Phase,
@@ -212,6 +214,12 @@ impl Pollset {
         self.state.lock()
     }
 
+    /// Whether nobody comes in any more.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn is_shut_down(&self) -> bool {
+        !matches!(self.state.lock().phase, Phase::Open)
+    }
+
     /// Whether a thread is inside, or about to look whether there is work for it.
     pub(crate) fn is_occupied(&self) -> bool {
         self.present.load(SeqCst) > 0
@@ -268,6 +276,31 @@ impl Pollset {
             }
         }
         Left { is_vacant, listed, done: state.close_if_empty() }
+    }
+
+    /// Whether it is in a set.
+    pub(super) fn is_in(&self, set: u64) -> bool {
+        self.state.lock().sets.contains(&set)
+    }
+
+    /// It is in this set from now on. False if it was already.
+    pub(super) fn note_set(&self, set: u64) -> bool {
+        let sets = &mut self.state.lock().sets;
+        let is_new = !sets.contains(&set);
+        sets.extend(is_new.then_some(set));
+        is_new
+    }
+
+    /// It is not any more. False if it was not before.
+    pub(super) fn forget_set(&self, set: u64) -> bool {
+        let sets = &mut self.state.lock().sets;
+        let index = sets.iter().position(|it| *it == set);
+        index.map(|index| sets.swap_remove(index)).is_some()
+    }
+
+    /// The sets that it is in.
+    pub(super) fn sets(&self) -> Vec<u64> {
+        self.state.lock().sets.clone()
     }
 
     /// Lets those who come in wait elsewhere, and those who are here come again.

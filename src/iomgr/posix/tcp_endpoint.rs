@@ -1,6 +1,6 @@
 //! A connected stream socket: `recvmsg` when it is readable, `sendmsg` when it is writable.
 
-use super::fd::Fd;
+use super::fd::{Fd, PollTarget};
 use super::manager::Iomgr;
 use super::sys;
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
@@ -66,6 +66,10 @@ impl TcpEndpoint {
             small_reads: 0,
         };
         Ok(Self { fd: Fd::new(iomgr, socket)?, peer, input, output: Output::default() })
+    }
+
+    pub(super) fn fd(&self) -> &Fd {
+        &self.fd
     }
 
     /// One `recvmsg` into the empty buffer.
@@ -230,6 +234,10 @@ impl Endpoint for TcpEndpoint {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             result => Poll::Ready(result),
         }
+    }
+
+    fn poll_target(&self) -> Option<PollTarget> {
+        self.fd.poll_target()
     }
 
     fn peer(&self) -> &PeerAddress {

@@ -3,6 +3,7 @@
 use super::address::ListenAddress;
 use super::bound::Bound;
 use super::manager::Iomgr;
+use super::pollset_set::PollsetSet;
 use super::sys::{self, Accepted, errno};
 use super::tcp_endpoint::TcpEndpoint;
 use crate::iomgr::endpoint::Endpoint;
@@ -34,6 +35,7 @@ pub(crate) trait AcceptHandler: Send + Sync {
 /// A listener. It accepts from [`start`](Self::start) until [`close`](Self::close).
 pub(crate) struct TcpListener {
     iomgr: Arc<Iomgr>,
+    set: Arc<PollsetSet>,
     address: ListenAddress,
     handler: Arc<dyn AcceptHandler>,
     scheduled: Scheduled,
@@ -60,14 +62,17 @@ enum Pause {
 }
 
 impl TcpListener {
-    /// Nothing is accepted before `start`.
+    /// Nothing is accepted before `start`. The pollsets of `set` wait for every connection that it
+    /// accepts.
     pub(crate) fn new(
         iomgr: &Arc<Iomgr>,
+        set: &Arc<PollsetSet>,
         socket: Bound,
         handler: Arc<dyn AcceptHandler>,
     ) -> Arc<Self> {
         Arc::new(Self {
             iomgr: iomgr.clone(),
+            set: set.clone(),
             address: socket.address().clone(),
             handler,
             scheduled: Scheduled::default(),
@@ -138,7 +143,12 @@ impl TcpListener {
 
     fn serve(self: &Arc<Self>, connection: Accepted) {
         let peer = self.address.peer(&connection);
-        match TcpEndpoint::new(&self.iomgr, connection.socket, peer) {
+        let endpoint = TcpEndpoint::new(&self.iomgr, connection.socket, peer);
+        let endpoint = endpoint.and_then(|endpoint| {
+            self.set.add_fd(endpoint.fd().pollee())?;
+            Ok(endpoint)
+        });
+        match endpoint {
             Ok(endpoint) => self.handler.clone().on_connection(Box::new(endpoint)),
             Err(error) => tracing::warn!(%error, "a new connection cannot be served"),
         }
@@ -216,6 +226,7 @@ mod tests {
     use crate::iomgr::endpoint::Endpoint;
     use crate::iomgr::exec_ctx::ExecCtx;
     use crate::iomgr::posix::address::ListenAddress;
+    use crate::iomgr::posix::pollset_set::PollsetSet;
     use crate::iomgr::posix::tests::iomgr;
     use crate::testing::without_deadlock;
     use std::net::TcpStream;
@@ -240,7 +251,8 @@ mod tests {
             let address = ListenAddress::Tcp(any_port);
             let iomgr = iomgr();
             let socket = Bound::new(&iomgr, &address, Default::default()).unwrap();
-            let listener = TcpListener::new(&iomgr, socket, accepted.clone());
+            let set = Arc::new(PollsetSet::everybody(&iomgr));
+            let listener = TcpListener::new(&iomgr, &set, socket, accepted.clone());
             let ListenAddress::Tcp(address) = *listener.address() else { panic!("it is TCP") };
             let _client = TcpStream::connect(address).unwrap();
             let context = ExecCtx::enter();

@@ -1,12 +1,15 @@
 //! Tests of the I/O manager over the real engine: one for each fault known from the field.
 
+mod apart;
 mod fds;
 mod pollers;
 mod streams;
 
-use super::epoll1::Epoll1;
+use super::engine;
+use super::fd::Fd;
 use super::manager::Iomgr;
 use super::pollset::Pollset;
+use super::pollset_set::PollsetSet;
 use super::tcp_endpoint::TcpEndpoint;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
@@ -21,14 +24,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A manager that no other test uses.
 pub(crate) fn iomgr() -> Arc<Iomgr> {
-    Iomgr::new(Box::new(Epoll1::new().expect("epoll works here")))
+    Iomgr::new(engine::from_environment().expect("the engine of the environment works here"))
 }
 
 /// An endpoint over a non-blocking socket of any kind. One that keeps the bounds of writes, as a datagram socket
 /// does, shows its peer each `sendmsg`.
 pub(crate) fn endpoint(iomgr: &Arc<Iomgr>, socket: OwnedFd) -> Box<dyn Endpoint> {
     let endpoint = TcpEndpoint::new(iomgr, socket, PeerAddress::InProcess);
-    Box::new(endpoint.expect("the engine takes a socket"))
+    let endpoint = endpoint.expect("the engine takes a socket");
+    watch(iomgr, endpoint.fd());
+    Box::new(endpoint)
+}
+
+/// A pollset whose threads wait for all that is watched in tests.
+pub(crate) fn pollset(iomgr: &Arc<Iomgr>) -> Arc<Pollset> {
+    let pollset = Pollset::new();
+    PollsetSet::everybody(iomgr).add_pollset(&pollset).expect("the engine takes a pollset");
+    pollset
+}
+
+/// Lets the pollsets of tests wait for an fd.
+fn watch(iomgr: &Arc<Iomgr>, fd: &Fd) {
+    PollsetSet::everybody(iomgr).add_fd(fd.pollee()).expect("the engine takes an fd");
 }
 
 /// A closure that says that it ran.

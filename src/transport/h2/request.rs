@@ -2,7 +2,7 @@
 
 use super::{Config, timeout};
 use crate::compression::{Encoding, Encodings};
-use crate::iomgr::PeerAddress;
+use crate::iomgr::Peer;
 use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
 use crate::transport::{Head, shown};
@@ -57,7 +57,7 @@ pub(super) fn trailers_only(status: Status) -> Response<()> {
 /// The answer that its client gets, if it is not gRPC as PROTOCOL-HTTP2 has it.
 pub(super) fn read_head<B>(
     request: Request<B>,
-    peer: &Arc<PeerAddress>,
+    peer: &Arc<Peer>,
     config: &Config,
 ) -> Result<(Head, B), Box<Refusal>> {
     let (parts, body) = request.into_parts();
@@ -232,7 +232,7 @@ fn read_timeout(value: Option<&HeaderValue>) -> Result<Option<Duration>, Box<Ref
 #[cfg(test)]
 mod tests {
     use super::{Config, Fields, read_content_type, read_head};
-    use crate::iomgr::PeerAddress;
+    use crate::iomgr::Peer;
     use http::Request;
     use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
     use std::sync::Arc;
@@ -256,7 +256,7 @@ mod tests {
     /// Reads a request of which only the sizes are wrong, with this limit.
     fn read(request: Request<()>, max_metadata_size: usize) -> Result<(), String> {
         let config = Config { max_metadata_size, ..Config::default() };
-        let peer = Arc::new(PeerAddress::InProcess);
+        let peer = Arc::new(Peer::in_process());
         let head = read_head(request, &peer, &config);
         head.map(drop).map_err(|refusal| refusal.status.to_string())
     }

@@ -9,7 +9,7 @@ use super::request::read_head;
 use super::stream::H2Stream;
 use super::strikes::Strikes;
 use super::traffic::Traffic;
-use crate::iomgr::{Endpoint, Iomgr, PeerAddress, Run, Scheduled, TimerId, Turn};
+use crate::iomgr::{Endpoint, Iomgr, Peer, Run, Scheduled, TimerId, Turn};
 use crate::monitor::{Socket, StreamMonitor};
 use crate::sync::{AtomicU8, Mutex, Ordering};
 use crate::transport::{Acceptor, Transport};
@@ -38,7 +38,7 @@ const LOOK_AT_CLOCK: u8 = 4;
 /// operation made something to write.
 pub(crate) struct ServerTransport {
     id: usize,
-    peer: Arc<PeerAddress>,
+    peer: Arc<Peer>,
     config: Arc<Config>,
     acceptor: Arc<dyn Acceptor>,
     iomgr: Arc<Iomgr>,
@@ -89,7 +89,7 @@ impl ServerTransport {
         iomgr: Arc<Iomgr>,
         socket: Option<Arc<Socket>>,
     ) -> Arc<Self> {
-        let peer = Arc::new(endpoint.peer().clone());
+        let peer = Arc::new(Peer::of(&*endpoint));
         let (io, traffic) = Io::server(endpoint);
         let driver = Driver {
             phase: Phase::Handshake(config.builder().handshake(io)),

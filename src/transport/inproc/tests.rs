@@ -2,7 +2,7 @@
 
 use super::client::Ended;
 use super::{Channel, ClientStream, Config};
-use crate::iomgr::{Deadline, ExecCtx, Iomgr, PeerAddress, Pollset, iomgr_for_tests};
+use crate::iomgr::{Deadline, ExecCtx, Iomgr, Peer, Pollset, iomgr_for_tests};
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 use crate::testing::CountingWaker;
@@ -49,7 +49,7 @@ impl World {
             subtype: None,
             timeout: None,
             encoding: None,
-            peer: Arc::new(PeerAddress::InProcess),
+            peer: Arc::new(Peer::in_process()),
         })
     }
 

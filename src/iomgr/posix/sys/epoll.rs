@@ -2,7 +2,7 @@
 
 use super::{check, check_len};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 /// An epoll set.
@@ -66,6 +66,18 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, fd, &mut event)
     }
 
+    /// The same for an fd that is in other epoll sets too: an event wakes a thread that waits for
+    /// one of them, and not for each (EPOLLEXCLUSIVE, Linux 4.5). That the peer has closed its side
+    /// cannot be asked for then, so every readable event says that it may have.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the kernel does not know it; see [`probe_exclusive`].
+    pub(crate) fn add_exclusive(&self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+        let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET | libc::EPOLLEXCLUSIVE;
+        let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: key };
+        self.control(libc::EPOLL_CTL_ADD, fd, &mut event)
+    }
+
     /// Takes `fd` out.
     pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         // Linux before 2.6.9 wanted an event here although it ignores it; it costs nothing.
@@ -107,6 +119,26 @@ impl Epoll {
     }
 }
 
+/// Whether the kernel knows EPOLLEXCLUSIVE. Kernels before 4.5 ignore the flag; those that know it
+/// refuse it together with EPOLLONESHOT.
+///
+/// # Errors
+/// `Unsupported` if it does not, or what else went wrong.
+pub(crate) fn probe_exclusive() -> io::Result<()> {
+    let epoll = Epoll::new()?;
+    let probe = super::EventFd::new()?;
+    let interest = libc::EPOLLET | libc::EPOLLEXCLUSIVE | libc::EPOLLONESHOT | libc::EPOLLIN;
+    let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: 0 };
+    match epoll.control(libc::EPOLL_CTL_ADD, probe.as_fd(), &mut event) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            let message = "the kernel ignores EPOLLEXCLUSIVE; it needs Linux 4.5 or later";
+            Err(io::Error::new(io::ErrorKind::Unsupported, message))
+        }
+    }
+}
+
 /// The timeout of epoll_wait(2): whole milliseconds, rounded up so that a wait never ends before
 /// its deadline and a short one is not a busy loop of 0 ms (grpc#16588).
 fn millis(timeout: Option<Duration>) -> libc::c_int {
@@ -117,8 +149,13 @@ fn millis(timeout: Option<Duration>) -> libc::c_int {
 
 #[cfg(test)]
 mod tests {
-    use super::millis;
+    use super::{millis, probe_exclusive};
     use std::time::Duration;
+
+    #[test]
+    fn the_kernel_of_the_tests_knows_exclusive_wakeups() {
+        probe_exclusive().unwrap();
+    }
 
     #[test]
     fn timeouts_round_up_to_whole_milliseconds() {

@@ -8,8 +8,9 @@
 mod epoll;
 mod eventfd;
 mod socket;
+mod timerfd;
 
-pub(crate) use epoll::{Epoll, EpollEvent, Readiness};
+pub(crate) use epoll::{Epoll, EpollEvent, Readiness, probe_exclusive};
 pub(crate) use eventfd::EventFd;
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use socket::listen;
@@ -17,6 +18,7 @@ pub(crate) use socket::{
     Accepted, Family, Listening, accept, connect_unix, current_cpu, family_of_listener,
     local_address, peer_credentials, recvmsg, sendmsg, set_nodelay, shutdown_write,
 };
+pub(crate) use timerfd::TimerFd;
 
 use std::io;
 

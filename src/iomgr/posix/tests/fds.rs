@@ -1,11 +1,10 @@
 //! Fds: armed once and fired once, shut down, taken away.
 
-use super::{PATIENCE, iomgr, work_until};
+use super::{PATIENCE, iomgr, pollset, watch, work_until};
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use crate::iomgr::posix::fd::Fd;
 use crate::iomgr::posix::manager::Iomgr;
-use crate::iomgr::posix::pollset::Pollset;
 use crate::testing::CountingWaker;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -18,7 +17,9 @@ use std::thread;
 fn watched(iomgr: &Arc<Iomgr>) -> (Fd, UnixStream) {
     let (ours, peer) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    (Fd::new(iomgr, ours.into()).unwrap(), peer)
+    let fd = Fd::new(iomgr, ours.into()).unwrap();
+    watch(iomgr, &fd);
+    (fd, peer)
 }
 
 fn reset() -> io::Error {
@@ -26,16 +27,16 @@ fn reset() -> io::Error {
 }
 
 /// Lets the engine report everything that is there.
-fn look(iomgr: &Iomgr) {
+fn look(iomgr: &Arc<Iomgr>) {
     let _context = ExecCtx::enter();
-    iomgr.work(&Pollset::new(), Deadline::NOW, || true);
+    iomgr.work(&pollset(iomgr), Deadline::NOW, || true);
 }
 
 #[test]
 fn a_read_fires_once_for_each_arming() {
     let iomgr = iomgr();
     let (fd, mut peer) = watched(&iomgr);
-    let (waker, pollset) = (CountingWaker::new(), Pollset::new());
+    let (waker, pollset) = (CountingWaker::new(), pollset(&iomgr));
     look(&iomgr); // The first report says only that it is writable.
     assert!(fd.notify_on_read(&waker.waker()).is_pending());
     peer.write_all(b"1").unwrap();
@@ -54,7 +55,7 @@ fn a_new_socket_is_writable_and_not_in_error() {
     let (write, error) = (CountingWaker::new(), CountingWaker::new());
     assert!(fd.notify_on_write(&write.waker()).is_pending());
     assert!(fd.notify_on_error(&error.waker()).is_pending());
-    work_until(&iomgr, &Pollset::new(), || write.count() == 1);
+    work_until(&iomgr, &pollset(&iomgr), || write.count() == 1);
     assert_eq!(error.count(), 0);
     assert!(!fd.is_hung_up());
 }
@@ -66,7 +67,7 @@ fn a_peer_that_closes_is_a_hang_up_that_can_be_read() {
     let waker = CountingWaker::new();
     assert!(fd.notify_on_read(&waker.waker()).is_pending());
     drop(peer);
-    work_until(&iomgr, &Pollset::new(), || waker.count() == 1);
+    work_until(&iomgr, &pollset(&iomgr), || waker.count() == 1);
     assert!(fd.is_hung_up());
 }
 
@@ -161,7 +162,7 @@ fn one_event_among_many_sleepers_is_run_once() {
         Arc::new(Counted { iomgr: iomgr.clone(), runs: AtomicUsize::new(0), ran: sender });
     look(&iomgr);
     assert!(fd.notify_on_read(&Waker::from(counted.clone())).is_pending());
-    let pollsets: Vec<_> = (0..4).map(|_| Pollset::new()).collect();
+    let pollsets: Vec<_> = (0..4).map(|_| pollset(&iomgr)).collect();
     let (returned, returns) = mpsc::channel();
     thread::scope(|scope| {
         for pollset in &pollsets {

@@ -1,11 +1,11 @@
 //! Endpoints and listeners.
 
-use super::{PATIENCE, iomgr, work_until};
+use super::{PATIENCE, iomgr, pollset, watch, work_until};
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use crate::iomgr::posix::address::ListenAddress;
 use crate::iomgr::posix::bound::Bound;
 use crate::iomgr::posix::manager::Iomgr;
-use crate::iomgr::posix::pollset::Pollset;
+use crate::iomgr::posix::pollset_set::PollsetSet;
 use crate::iomgr::posix::sys;
 use crate::iomgr::posix::tcp_endpoint::TcpEndpoint;
 use crate::iomgr::posix::tcp_listener::{AcceptHandler, TcpListener};
@@ -24,12 +24,14 @@ fn endpoint(iomgr: &Arc<Iomgr>) -> (TcpEndpoint, UnixStream) {
     let (ours, peer) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
-    (TcpEndpoint::new(iomgr, ours.into(), PeerAddress::InProcess).unwrap(), peer)
+    let endpoint = TcpEndpoint::new(iomgr, ours.into(), PeerAddress::InProcess).unwrap();
+    watch(iomgr, endpoint.fd());
+    (endpoint, peer)
 }
 
 /// Works the manager until `poll` is ready. The waker does nothing: an event ends the work.
-fn drive<T>(iomgr: &Iomgr, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
-    let (pollset, mut result) = (Pollset::new(), None);
+fn drive<T>(iomgr: &Arc<Iomgr>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    let (pollset, mut result) = (pollset(iomgr), None);
     work_until(iomgr, &pollset, || {
         match poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => result = Some(value),
@@ -41,7 +43,7 @@ fn drive<T>(iomgr: &Iomgr, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) ->
 }
 
 /// Reads until the end of the stream.
-fn read_to_end(iomgr: &Iomgr, endpoint: &mut TcpEndpoint) -> io::Result<Vec<u8>> {
+fn read_to_end(iomgr: &Arc<Iomgr>, endpoint: &mut TcpEndpoint) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     loop {
         let count = drive(iomgr, |context| {
@@ -162,7 +164,9 @@ impl AcceptHandler for Accepts {
 fn listen(iomgr: &Arc<Iomgr>, address: &ListenAddress) -> io::Result<(Arc<TcpListener>, Accepted)> {
     let (sender, accepted) = mpsc::channel();
     let socket = Bound::new(iomgr, address, Default::default())?;
-    Ok((TcpListener::new(iomgr, socket, Arc::new(Accepts(sender))), accepted))
+    let set = Arc::new(PollsetSet::everybody(iomgr));
+    socket.add_to(&set)?;
+    Ok((TcpListener::new(iomgr, &set, socket, Arc::new(Accepts(sender))), accepted))
 }
 
 fn any_port() -> ListenAddress {
@@ -183,7 +187,7 @@ fn a_listener_takes_everything_that_waits() {
     // More than one run takes.
     let clients: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
     let mut endpoints: Vec<Box<dyn Endpoint>> = Vec::new();
-    work_until(&iomgr, &Pollset::new(), || {
+    work_until(&iomgr, &pollset(&iomgr), || {
         endpoints.extend(accepted.try_iter());
         endpoints.len() == clients.len()
     });
@@ -201,7 +205,7 @@ fn a_closed_listener_refuses_and_is_let_go() {
     let ListenAddress::Tcp(address) = *listener.address() else { panic!("it is TCP") };
     listener.start();
     // Once it has accepted, it is armed.
-    let (_client, pollset) = (TcpStream::connect(address).unwrap(), Pollset::new());
+    let (_client, pollset) = (TcpStream::connect(address).unwrap(), pollset(&iomgr));
     work_until(&iomgr, &pollset, || accepted.try_recv().is_ok());
     listener.close();
     listener.close();
@@ -220,7 +224,7 @@ fn a_socket_that_a_dead_process_left_is_replaced_and_removed_at_close() {
     let (listener, accepted) = listen(&iomgr, &ListenAddress::Unix(path.clone())).unwrap();
     listener.start();
     let _client = UnixStream::connect(&path).unwrap();
-    work_until(&iomgr, &Pollset::new(), || accepted.try_recv().is_ok());
+    work_until(&iomgr, &pollset(&iomgr), || accepted.try_recv().is_ok());
     listener.close();
     assert!(!path.exists());
 }
@@ -261,7 +265,7 @@ fn a_client_of_a_unix_socket_is_known_by_its_socket_and_its_credentials() {
         listener.start();
         let _client = UnixStream::connect_addr(&connect_to.unwrap()).unwrap();
         let mut endpoint = None;
-        work_until(&iomgr, &Pollset::new(), || {
+        work_until(&iomgr, &pollset(&iomgr), || {
             endpoint = accepted.try_recv().ok();
             endpoint.is_some()
         });

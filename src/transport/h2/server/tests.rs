@@ -2,7 +2,8 @@
 
 use super::{Config, Phase, ServerTransport};
 use crate::iomgr::{
-    Deadline, Endpoint, ExecCtx, Iomgr, PeerAddress, Pollset, endpoint_for_tests, iomgr_for_tests,
+    Deadline, Endpoint, ExecCtx, Iomgr, PeerAddress, endpoint_for_tests, iomgr_for_tests,
+    pollset_for_tests,
 };
 use crate::sync::Mutex;
 use crate::testing::http2::{PING, SETTINGS, frame, frames, greeting, request};
@@ -137,9 +138,9 @@ fn read_rest(client: &mut UnixStream) {
 }
 
 /// Works until `is_done`.
-fn work_until(iomgr: &Iomgr, mut is_done: impl FnMut() -> bool) {
+fn work_until(iomgr: &Arc<Iomgr>, mut is_done: impl FnMut() -> bool) {
     let (context, patience) = (ExecCtx::enter(), Deadline::after(PATIENCE));
-    let pollset = Pollset::new();
+    let pollset = pollset_for_tests(iomgr);
     while !is_done() {
         assert!(!patience.has_passed(), "nothing happened");
         iomgr.work(&pollset, patience, || true);
@@ -149,7 +150,7 @@ fn work_until(iomgr: &Iomgr, mut is_done: impl FnMut() -> bool) {
 
 /// Asserts that a connection is served: its client's SETTINGS are acknowledged.
 #[track_caller]
-fn assert_is_served(iomgr: &Iomgr, client: &mut UnixStream) {
+fn assert_is_served(iomgr: &Arc<Iomgr>, client: &mut UnixStream) {
     client.set_nonblocking(true).unwrap();
     let mut bytes = Vec::new();
     work_until(iomgr, || {

@@ -1,0 +1,83 @@
+//! An epoll set as a source of events, and what interrupts who waits for it.
+
+use super::engine::Key;
+use super::pollable::Source;
+use super::sys::{Epoll, EpollEvent, EventFd, Readiness};
+use crate::sync::Mutex;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// How many events one wait takes at most (C-core's MAX_EPOLL_EVENTS). More than that wait in the
+/// kernel for the next call, which does not sleep.
+const MAX_EVENTS: usize = 128;
+
+pub(super) struct EpollSet {
+    epoll: Epoll,
+    wakeup: EventFd,
+    /// There are other sets with the same fds.
+    is_one_of_many: bool,
+    /// Locked by the one thread that waits, for as long as it does.
+    buffer: Mutex<Box<[EpollEvent]>>,
+}
+
+impl EpollSet {
+    /// A set that has all fds.
+    pub(super) fn of_process() -> io::Result<Self> {
+        Self::new(false)
+    }
+
+    /// One of several sets. `common` are what each of them has, beside its fds: who waits is woken
+    /// by them, if nobody else is.
+    pub(super) fn one_of_many(common: [BorrowedFd<'_>; 2]) -> io::Result<Self> {
+        let set = Self::new(true)?;
+        for fd in common {
+            set.epoll.add_exclusive(fd, Key::WAKEUP.0)?;
+        }
+        Ok(set)
+    }
+
+    fn new(is_one_of_many: bool) -> io::Result<Self> {
+        let (epoll, wakeup) = (Epoll::new()?, EventFd::new()?);
+        epoll.add(wakeup.as_fd(), Key::WAKEUP.0)?;
+        let buffer = Mutex::new(vec![EpollEvent::EMPTY; MAX_EVENTS].into_boxed_slice());
+        Ok(Self { epoll, wakeup, is_one_of_many, buffer })
+    }
+}
+
+impl Source for EpollSet {
+    fn add(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
+        match self.is_one_of_many {
+            true => self.epoll.add_exclusive(fd, key.0),
+            false => self.epoll.add(fd, key.0),
+        }
+    }
+
+    fn remove(&self, fd: BorrowedFd<'_>, _key: Key) -> io::Result<()> {
+        self.epoll.delete(fd)
+    }
+
+    fn wait(
+        &self,
+        timeout: Option<Duration>,
+        on_event: &mut dyn FnMut(Key, Readiness),
+    ) -> io::Result<()> {
+        let mut buffer = self.buffer.lock();
+        let count = self.epoll.wait(&mut buffer, timeout)?;
+        for event in &buffer[..count] {
+            // What only wakes is edge triggered too: each signal is an event, and it need not be
+            // drained.
+            if event.key() != Key::WAKEUP.0 {
+                let mut readiness = event.readiness();
+                // A set of many is not told.
+                readiness.hang_up |= self.is_one_of_many && readiness.read;
+                on_event(Key(event.key()), readiness);
+            }
+        }
+        Ok(())
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        self.wakeup.signal()
+    }
+}
