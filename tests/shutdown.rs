@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread;
 use std::time::Duration;
 
 use raw::PATIENCE;
@@ -18,6 +19,7 @@ use raw::frame::{self, Frame};
 use raw::request::{HOLD, Request, SAY_HELLO, message};
 use raw::server::TestServer;
 use support::poll_until;
+use turnstile::{CompletionQueue, Deadline, PluckQueue, Server};
 
 const UNAVAILABLE: u32 = 14;
 
@@ -250,6 +252,32 @@ fn a_client_that_answers_no_ping_and_has_no_call_is_closed_after_the_goaway_time
     drop(client);
     wait_for_shutdowns(&server, 1);
     server.stop();
+}
+
+/// As in a program whose other threads leave when the shutdown begins.
+#[test]
+fn a_thread_that_only_waits_for_the_end_brings_it_about() {
+    let _alone = raw::server::alone();
+    let mut builder = Server::builder();
+    let server = builder.goaway_timeout(NEVER).bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let (calls, stopped) = (CompletionQueue::new(), PluckQueue::new());
+    server.request_call(&calls, "a call").unwrap();
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| calls.next(Deadline::NONE));
+        let mut client = Client::connect(address);
+        client.ping();
+        server.shutdown_and_notify(&stopped, "stopped").unwrap();
+        assert!(!serving.join().unwrap().unwrap().is_ok(), "no call has come");
+        let client = scope.spawn(move || {
+            let ping = first_goaway(&mut client);
+            client.pong(&ping);
+            assert_closes_well(&mut client);
+        });
+        let event = stopped.pluck(&"stopped", Deadline::after(PATIENCE));
+        assert!(event.is_some_and(|event| event.is_ok()));
+        client.join().unwrap();
+    });
 }
 
 #[test]

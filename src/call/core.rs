@@ -234,11 +234,15 @@ impl CallCore {
     }
 
     /// The threads of the queue that the call's operations will come out of wait for its connection.
-    pub(crate) fn wait_with(&self, request: &PendingOp<Outcome>) {
+    /// If that cannot be had, the call ends.
+    pub(crate) fn wait_with(self: &Arc<Self>, request: &PendingOp<Outcome>) {
         if self.iomgr.keeps_pollsets_apart()
             && let Some(pollset) = request.companion()
+            && let Err(error) = self.head.peer.add_to(&pollset)
         {
-            self.head.peer.add_to(&pollset);
+            tracing::error!(%error, "a queue cannot wait for its call's connection; raise the limit \
+                                     of open files (ulimit -n)");
+            self.cancel(Status::resource_exhausted("the server cannot wait for this call"));
         }
     }
 

@@ -43,13 +43,14 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let parked = Parked::of_this_thread();
     let output = parked.wait_for(future);
     // While the thread's locals are being destroyed there is nothing to keep it in.
-    let _ = SPARE.try_with(|spare| spare.replace(Some(parked)));
+    let _ = SPARE.try_with(|spare| spare.borrow_mut().push(parked));
     output
 }
 
 thread_local! {
-    /// Where this thread waits, while it does not, so that a wait allocates nothing.
-    static SPARE: RefCell<Option<Arc<Parked>>> = const { RefCell::new(None) };
+    /// Where this thread waits, while it does not, so that a wait allocates nothing and has its
+    /// epoll set already. As many as waits were nested.
+    static SPARE: RefCell<Vec<Arc<Parked>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Where a thread waits for its future: a queue of one event, which is that somebody woke it.
@@ -57,20 +58,29 @@ struct Parked {
     iomgr: Arc<Iomgr>,
     pollset: Arc<Pollset>,
     is_woken: AtomicBool,
+    /// It waits for all clients. It does so when it waits at all, which most futures need not.
+    helps: AtomicBool,
 }
 
 impl Parked {
     fn of_this_thread() -> Arc<Self> {
-        let spare = SPARE.try_with(RefCell::take).ok().flatten();
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         spare.unwrap_or_else(|| Self::on(iomgr()))
     }
 
     fn on(iomgr: Arc<Iomgr>) -> Arc<Self> {
-        let pollset = Pollset::new();
-        if let Err(error) = PollsetSet::everybody(&iomgr).add_pollset(&pollset) {
+        let (is_woken, helps) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { iomgr, pollset: Pollset::new(), is_woken, helps })
+    }
+
+    /// Lets this thread do the I/O of all servers while it waits.
+    fn help(&self) {
+        if self.helps.swap(true, SeqCst) {
+            return;
+        }
+        if let Err(error) = PollsetSet::everybody(&self.iomgr).add_pollset(&self.pollset) {
             tracing::error!(%error, "a thread that waits for a future cannot wait for all clients");
         }
-        Arc::new(Self { iomgr, pollset, is_woken: AtomicBool::new(false) })
     }
 
     fn wait_for<F: Future>(self: &Arc<Self>, future: F) -> F::Output {
@@ -82,6 +92,7 @@ impl Parked {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return output;
             }
+            self.help();
             while !self.is_woken.load(SeqCst) {
                 let closures = ExecCtx::enter();
                 // A callback may wait in the middle of another queue's wait. What comes for that
@@ -108,6 +119,23 @@ impl Wake for Parked {
         if self.pollset.is_occupied() {
             self.pollset.kick_all();
         }
+    }
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests {
+    use super::{SPARE, block_on};
+    use std::thread;
+
+    #[test]
+    fn waits_in_waits_keep_what_they_wait_with_for_the_next() {
+        let waits = || {
+            for _ in 0..3 {
+                block_on(async { block_on(async {}) });
+            }
+            SPARE.with(|spare| spare.borrow().len())
+        };
+        assert_eq!(thread::spawn(waits).join().unwrap(), 2);
     }
 }
 

@@ -50,7 +50,8 @@ impl<T: Send + 'static, O: Default + Send + 'static> CallbackQueue<T, O> {
         Self { core: Core::for_callback(iomgr, Box::new(callback)) }
     }
 
-    /// Does whatever I/O there is to do, and calls the function, until `deadline` passes or the
+    /// Does the I/O that a thread of a queue does (see
+    /// [`CompletionQueue`](super::CompletionQueue)), and calls the function, until `deadline` passes or the
     /// queue is shut down and everything has come out.
     ///
     /// Callable from any number of threads; blocks until `deadline`.

@@ -32,7 +32,8 @@ pub struct PluckQueue<T: Send + 'static, O: Default + Send + 'static> {
 
 impl<T: Send + PartialEq + 'static, O: Default + Send + 'static> PluckQueue<T, O> {
     /// Waits for the operation with the tag `tag` to end, and takes its event. If several have
-    /// this tag, any of them. Meanwhile this thread does whatever I/O there is to do.
+    /// this tag, any of them. Meanwhile this thread does I/O: see
+    /// [`CompletionQueue`](super::CompletionQueue).
     ///
     /// `None` when `deadline` passed, or when the queue is shut down and everything has come out.
     ///

@@ -67,10 +67,11 @@ impl Peer {
     }
 
     /// The threads of `pollset` wait for the connection too from now on.
-    pub(crate) fn add_to(&self, pollset: &Arc<Pollset>) {
-        if let Some(target) = &self.target {
-            target.add_to(pollset);
-        }
+    ///
+    /// # Errors
+    /// The system's, if it has not what that needs.
+    pub(crate) fn add_to(&self, pollset: &Arc<Pollset>) -> io::Result<()> {
+        self.target.as_ref().map_or(Ok(()), |target| target.add_to(pollset))
     }
 }
 

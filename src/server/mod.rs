@@ -27,7 +27,7 @@ pub use methods::Method;
 
 use crate::call::{CallCore, MessageRules, NewCall, Observer, OnlyMessage, Outcome, Owner};
 use crate::cq::{PendingOp, Queue, ShutDown};
-use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, PollsetSet};
+use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Pollset, PollsetSet};
 use crate::monitor::ServerMonitor;
 use crate::service::Attachment;
 use crate::stats::Stats;
@@ -235,9 +235,7 @@ impl Server {
         let _context = ExecCtx::enter();
         let companion = Some(call_queue.core().clone());
         let request = notify_queue.core().begin_op(tag, companion).map_err(ShutDown)?;
-        if let Err(error) = self.inner.set.add_pollset(notify_queue.core().pollset()) {
-            tracing::error!(%error, "a queue cannot wait for a server's clients");
-        }
+        self.inner.wait_with(notify_queue.core().pollset());
         self.inner.methods.request(method, request);
         Ok(())
     }
@@ -277,6 +275,7 @@ impl Server {
     ) -> Result<(), ShutDown<T>> {
         let _context = ExecCtx::enter();
         let done = queue.core().begin_op(tag, None).map_err(ShutDown)?;
+        self.inner.wait_with(queue.core().pollset());
         tracing::info!(target: "turnstile::server", "shutting down");
         self.inner.shutdown(Some(done));
         Ok(())
@@ -359,6 +358,19 @@ impl Acceptor for Inner {
 }
 
 impl Inner {
+    /// Does what there is to do, on this thread, until the server is shut down.
+    fn serve(&self) {
+        self.wait_with(self.run_queue.pollset());
+        self.run_queue.run();
+    }
+
+    /// Threads that wait for something of this server do its I/O.
+    fn wait_with(&self, pollset: &Arc<Pollset>) {
+        if let Err(error) = self.set.add_pollset(pollset) {
+            tracing::error!(%error, "a queue cannot wait for a server's clients");
+        }
+    }
+
     /// Begins a graceful shutdown, after which threads in `run` go home and `done` completes.
     fn shutdown(&self, done: Option<PendingOp<Outcome>>) {
         self.attachments.iter().for_each(|it| it.on_shutdown());

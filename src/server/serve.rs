@@ -40,7 +40,7 @@ impl Server {
     #[track_caller]
     pub fn run(&self) {
         let _presence = Presence::enter(&self.inner);
-        self.inner.run_queue.run();
+        self.inner.serve();
     }
 
     /// Serves on this thread as [`run`](Self::run) does, until `stop` is ready. Then it is as if
@@ -85,7 +85,7 @@ impl Server {
         let _presence = Presence::enter(&self.inner);
         let stop = Stop::new(self.inner.clone(), Box::pin(stop), grace);
         stop.clone().run();
-        self.inner.run_queue.run();
+        self.inner.serve();
         if let Some(panic) = stop.end() {
             resume_unwind(panic);
         }

@@ -62,7 +62,6 @@ impl Builder {
         let iomgr = Iomgr::of_process()?;
         let sockets = self.bind_all(&iomgr)?;
         let (set, run_queue) = (PollsetSet::new(&iomgr), RunQueue::new(iomgr.clone()));
-        set.add_pollset(run_queue.pollset())?;
         set.add_set(&PollsetSet::everybody(&iomgr))?;
         sockets.iter().try_for_each(|socket| socket.add_to(&set))?;
         // From here on nothing fails, and what the builder has may be taken.

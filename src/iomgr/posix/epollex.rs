@@ -103,7 +103,7 @@ impl PollingEngine for Epollex {
             Some(only) => Some(self.pollable_of_both(&only, pollee)?),
         };
         if let Some(next) = next {
-            pollset.move_to(state, next);
+            pollset.move_to(state, Some(next));
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl PollingEngine for Epollex {
         match pollable.only().map(Weak::upgrade) {
             None => pollee.part(pollable),
             Some(Some(only)) if Arc::ptr_eq(&only, pollee) => {
-                pollset.move_to(state, self.home.clone());
+                pollset.move_to(state, None);
             }
             Some(_) => {}
         }

@@ -140,11 +140,11 @@ pub(crate) struct PollTarget {
 impl PollTarget {
     /// The threads of `pollset` wait for this too from now on. Costs no system call after the first
     /// pollset, unless the pollset has something else already.
-    pub(crate) fn add_to(&self, pollset: &Arc<Pollset>) {
-        if let Err(error) = self.iomgr.engine().add_to_pollset(pollset, &self.pollee) {
-            tracing::error!(%error, "a queue cannot wait for its call's connection; raise the limit \
-                                     of open files (ulimit -n)");
-        }
+    ///
+    /// # Errors
+    /// The engine's: too many open files, or too many watches.
+    pub(crate) fn add_to(&self, pollset: &Arc<Pollset>) -> io::Result<()> {
+        self.iomgr.engine().add_to_pollset(pollset, &self.pollee)
     }
 }
 

@@ -272,7 +272,7 @@ fn everybody_comes_along(sleepers: usize) {
             })
         })
         .collect();
-    pollset.move_to(pollset.lock(), next);
+    pollset.move_to(pollset.lock(), Some(next));
     for sleeper in sleepers {
         sleeper.join().unwrap();
     }

@@ -21,7 +21,7 @@ pub(crate) struct Iomgr {
     /// Locked before a pollset.
     graph: Mutex<Graph>,
     timers: Timers,
-    /// When the engine's clock expires, as far as it has one. A leaf lock.
+    /// When the engine's clock expires, as far as it has one. Locked before the timers.
     clock: Mutex<Option<Instant>>,
     /// Closures that were scheduled by threads outside any context, and those that were put off.
     /// A leaf lock.
@@ -144,17 +144,21 @@ impl Iomgr {
             return None;
         }
         let now = Instant::now();
-        let timer = timer.filter(|timer| !self.is_on_the_clock(*timer, now));
+        let timer = timer.filter(|timer| *timer <= now || !self.is_time_kept());
         let next = [deadline.instant(), timer].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(now))
     }
 
-    /// Whether one of those that sleep is woken at `timer`, or before, without minding it.
-    fn is_on_the_clock(&self, timer: Instant, now: Instant) -> bool {
+    /// Whether one of those that sleep is woken at the earliest timer, without minding it.
+    fn is_time_kept(&self) -> bool {
         if !self.engine.keeps_pollsets_apart() {
             return false;
         }
+        // Both are looked at under the lock: whoever was late would set the clock to what is not
+        // the earliest any more, and take back its last call.
         let mut clock = self.clock.lock();
+        let Some(timer) = self.timers.next_deadline() else { return true };
+        let now = Instant::now();
         if clock.is_some_and(|set| now < set && set <= timer) {
             return true;
         }
@@ -191,14 +195,11 @@ impl Iomgr {
         if self.timers.next_deadline().is_none() {
             return false;
         }
-        let now = Instant::now();
-        let due = self.timers.take_due(now);
+        let due = self.timers.take_due(Instant::now());
         let found = !due.is_empty();
         due.into_iter().for_each(|closure| self.submit(closure));
         // This thread may not be back for the next one.
-        if let Some(next) = self.timers.next_deadline() {
-            self.is_on_the_clock(next, now);
-        }
+        self.is_time_kept();
         found
     }
 
@@ -235,10 +236,7 @@ impl Iomgr {
     pub(crate) fn timer_init(&self, deadline: Instant, closure: Arc<dyn Run>) -> TimerId {
         let (id, is_first) = self.timers.add(deadline, closure);
         // Who falls asleep after this sees it.
-        if is_first
-            && self.sleepers.fetch_add(0, SeqCst) > 0
-            && !self.is_on_the_clock(deadline, Instant::now())
-        {
+        if is_first && self.sleepers.fetch_add(0, SeqCst) > 0 && !self.is_time_kept() {
             self.call();
         }
         id

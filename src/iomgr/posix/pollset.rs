@@ -304,13 +304,18 @@ impl Pollset {
     }
 
     /// Lets those who come in wait elsewhere, and those who are here come again.
-    pub(super) fn move_to(&self, mut state: MutexGuard<'_, State>, pollable: Arc<Pollable>) {
-        let before = state.pollable.replace(pollable);
+    /// `None` is where nobody has an fd.
+    pub(super) fn move_to(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        pollable: Option<Arc<Pollable>>,
+    ) {
+        let before = mem::replace(&mut state.pollable, pollable);
         let listed = state.listed.take();
         let pollers = state.kick_everybody();
         drop(state);
         if let Some((at, index)) = listed {
-            at.turnstile().forget(self, index);
+            at.turnstile().forget(&at, self, index);
         }
         drop(before);
         pollers.iter().for_each(|pollable| pollable.interrupt());

@@ -99,10 +99,10 @@ impl PollsetSet {
         expect(dead_code, reason = "channels, which come and go, need it")
     )]
     pub(crate) fn remove_pollset(&self, pollset: &Arc<Pollset>) {
+        let mut graph = self.iomgr.graph().lock();
         if !pollset.forget_set(self.id) {
             return;
         }
-        let mut graph = self.iomgr.graph().lock();
         let fds = graph.fds_above(self.id);
         graph.node(self.id).pollsets.retain(|it| it.as_ptr() != Arc::as_ptr(pollset));
         self.disconnect(&graph, std::slice::from_ref(pollset), &fds);

@@ -100,6 +100,11 @@ fn what_was_removed_is_not_waited_for_unless_there_is_another_way() {
     drop(first);
     peer.write_all(b"x").unwrap();
     assert!(!reaches(&iomgr, &pollset, &fd));
+    // It begins again where a new pollset does.
+    outer.add_pollset(&pollset).unwrap();
+    peer.write_all(b"x").unwrap();
+    assert!(!reaches(&iomgr, &Pollset::new(), &fd), "a pollset without fds reaches one");
+    assert!(reaches(&iomgr, &pollset, &fd));
 }
 
 #[test]
