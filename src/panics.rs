@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::fmt;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What somebody panicked with.
 pub(crate) struct Panic(Box<dyn Any + Send>);
@@ -22,6 +22,13 @@ pub(crate) fn catch<R>(work: impl FnOnce() -> R) -> Result<R, Panic> {
 /// The same where a panic is nobody's answer: it is logged. `what` says what panicked.
 pub(crate) fn contained<R>(what: &'static str, work: impl FnOnce() -> R) -> Option<R> {
     catch(work).map_err(|panic| tracing::error!(%panic, "{what} panicked; the rest goes on")).ok()
+}
+
+impl Panic {
+    /// Lets it go on, on this thread.
+    pub(crate) fn resume(mut self) -> ! {
+        resume_unwind(mem::replace(&mut self.0, Box::new(())))
+    }
 }
 
 impl fmt::Display for Panic {

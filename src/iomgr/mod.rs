@@ -12,7 +12,8 @@
 //! 4. the graph of pollset sets
 //! 5. turnstile: a neighbourhood, then a pollset's `state`
 //! 6. where an fd was added (the system is called under it)
-//! 7. leaves, under which nothing else is locked and no foreign code runs: completion queue
+//! 7. the I/O manager's `clock` (before the timers)
+//! 8. leaves, under which nothing else is locked and no foreign code runs: completion queue
 //!    `state`, readiness cell, fd table, timers, inbox, what `monitor` keeps
 //!
 //! A transport's connection is not guarded by a lock but by its turn (IDLE / NOTIFIED / RUNNING):

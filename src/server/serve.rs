@@ -4,7 +4,6 @@ use super::stop::Stop;
 use super::{Inner, Server};
 use crate::iomgr::{ExecCtx, Run};
 use std::cell::RefCell;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,7 +86,7 @@ impl Server {
         stop.clone().run();
         self.inner.serve();
         if let Some(panic) = stop.end() {
-            resume_unwind(panic);
+            panic.resume();
         }
     }
 

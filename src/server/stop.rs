@@ -6,17 +6,13 @@
 
 use super::Inner;
 use crate::iomgr::{Iomgr, Run, Turn};
+use crate::panics::{Panic, catch};
 use crate::sync::Mutex;
-use std::any::Any;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
-
-/// What a panic carries.
-pub(super) type Panic = Box<dyn Any + Send>;
 
 pub(super) struct Stop {
     /// One thread at a time polls.
@@ -65,12 +61,10 @@ impl Stop {
     /// Polls the future, and drops it when it is ready.
     fn poll(self: &Arc<Self>, mut future: Future) -> Result<Option<Future>, Panic> {
         let waker = Waker::from(self.clone());
-        catch_unwind(AssertUnwindSafe(move || {
-            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Pending => Some(future),
-                Poll::Ready(()) => None,
-            }
-        }))
+        catch(move || match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Pending => Some(future),
+            Poll::Ready(()) => None,
+        })
     }
 
     fn park(self: Arc<Self>, waiting: Waiting) {

@@ -27,6 +27,9 @@ impl Key {
 
 /// A way to have threads wait for many fds: which [`Pollable`]s there are, and which pollset waits
 /// at which of them. Everything may be called from any thread.
+///
+/// By default every pollset waits at home, for all fds, and one thread polls at a time. An engine
+/// that keeps pollsets apart has several pollers, and says otherwise below the first three.
 pub(crate) trait PollingEngine: Send + Sync {
     /// The name that [`STRATEGY`] knows it by.
     fn name(&self) -> &'static str;
@@ -37,23 +40,29 @@ pub(crate) trait PollingEngine: Send + Sync {
     /// An fd comes. What is armed for it is told when a thread waits for it.
     fn add(&self, pollee: &Pollee) -> io::Result<()>;
 
+    /// Whether it matters what is added to which pollset, and several threads poll at once.
+    fn keeps_pollsets_apart(&self) -> bool {
+        false
+    }
+
     /// The threads of `pollset` wait for this fd too from now on. Adding twice is adding once.
-    fn add_to_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) -> io::Result<()>;
+    fn add_to_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The promise of [`add_to_pollset`](Self::add_to_pollset) ends.
-    fn remove_from_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>);
-
-    /// Whether it matters what is added to which pollset, and several threads poll at once. If not,
-    /// one does, for all fds.
-    fn keeps_pollsets_apart(&self) -> bool;
+    fn remove_from_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) {}
 
     /// Makes one of the pollers that sleep look again, whichever.
-    fn wake_any(&self);
+    fn wake_any(&self) {
+        self.home().interrupt();
+    }
 
-    /// Makes one of them look again after `delay`, whichever sleep then; this replaces what was set
-    /// before. False if that is not to be had, so that pollers must mind the time themselves. Only
-    /// asked of engines that keep pollsets apart.
-    fn set_clock(&self, delay: Duration) -> bool;
+    /// Makes one of several pollers look again after `delay`, whichever sleep then; this replaces
+    /// what was set before. False if that is not to be had, so that each must mind the time itself.
+    fn set_clock(&self, _delay: Duration) -> bool {
+        false
+    }
 }
 
 /// An engine's name and constructor, which fails where the system cannot run the engine.

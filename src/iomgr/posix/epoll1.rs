@@ -17,10 +17,8 @@ use super::engine::PollingEngine;
 use super::epoll_set::EpollSet;
 use super::fd::Pollee;
 use super::pollable::Pollable;
-use super::pollset::Pollset;
 use super::sys;
 use std::sync::Arc;
-use std::time::Duration;
 use std::{io, thread};
 
 pub(crate) struct Epoll1 {
@@ -46,23 +44,5 @@ impl PollingEngine for Epoll1 {
 
     fn add(&self, pollee: &Pollee) -> io::Result<()> {
         self.home.add(pollee)
-    }
-
-    fn add_to_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn remove_from_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) {}
-
-    fn keeps_pollsets_apart(&self) -> bool {
-        false
-    }
-
-    fn set_clock(&self, _delay: Duration) -> bool {
-        false
-    }
-
-    fn wake_any(&self) {
-        self.home.interrupt();
     }
 }

@@ -73,10 +73,10 @@ impl Pollee {
         let mut membership = self.membership.lock();
         let Membership { fd, pollables, .. } = &mut *membership;
         let Some(fd) = fd else { return Ok(()) };
-        pollables.retain(|it| it.strong_count() > 0);
         if pollables.iter().any(|it| it.as_ptr() == Arc::as_ptr(pollable)) {
             return Ok(());
         }
+        pollables.retain(|it| it.strong_count() > 0);
         pollable.insert(fd.as_fd(), self.key)?;
         pollables.push(Arc::downgrade(pollable));
         Ok(())
@@ -130,8 +130,7 @@ impl Pollee {
     }
 }
 
-/// Something that a pollset can be told to wait for. Clones are of the same.
-#[derive(Clone)]
+/// Something that a pollset can be told to wait for.
 pub(crate) struct PollTarget {
     iomgr: Arc<Iomgr>,
     pollee: Arc<Pollee>,

@@ -73,24 +73,6 @@ impl PollingEngine for Sleepers {
     fn add(&self, _pollee: &Pollee) -> io::Result<()> {
         Ok(())
     }
-
-    fn add_to_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn remove_from_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) {}
-
-    fn keeps_pollsets_apart(&self) -> bool {
-        false
-    }
-
-    fn set_clock(&self, _delay: Duration) -> bool {
-        false
-    }
-
-    fn wake_any(&self) {
-        self.0.interrupt();
-    }
 }
 
 /// A manager for one run of a model.

@@ -165,6 +165,13 @@ impl State {
         self.listed.as_ref().is_some_and(|(at, _)| Arc::ptr_eq(at, pollable))
     }
 
+    /// The same for one neighbourhood of it.
+    pub(super) fn is_listed_in(&self, pollable: &Arc<Pollable>, neighbourhood: usize) -> bool {
+        let is_there =
+            |(at, index): &(_, usize)| Arc::ptr_eq(at, pollable) && *index == neighbourhood;
+        self.listed.as_ref().is_some_and(is_there)
+    }
+
     /// Where those who come in wait, if an fd decides that.
     pub(super) fn pollable(&self) -> Option<&Arc<Pollable>> {
         self.pollable.as_ref()

@@ -16,7 +16,9 @@ use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::task::Wake;
 use std::time::Duration;
 
 /// Long enough that only a hang reaches it.
@@ -54,6 +56,38 @@ struct Says(Sender<()>);
 impl Run for Says {
     fn run(self: Arc<Self>) {
         let _ = self.0.send(());
+    }
+}
+
+/// Schedules itself when it is woken, as a transport does, and counts its runs.
+struct Counts {
+    iomgr: Arc<Iomgr>,
+    runs: AtomicUsize,
+    ran: Sender<()>,
+}
+
+impl Counts {
+    /// One that says each time that it ran.
+    fn new(iomgr: &Arc<Iomgr>) -> (Arc<Self>, Receiver<()>) {
+        let (ran, runs) = mpsc::channel();
+        (Arc::new(Self { iomgr: iomgr.clone(), runs: AtomicUsize::new(0), ran }), runs)
+    }
+
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.iomgr.clone().submit(self);
+    }
+}
+
+impl Run for Counts {
+    fn run(self: Arc<Self>) {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.ran.send(()).unwrap();
     }
 }
 

@@ -135,8 +135,7 @@ impl Turnstile {
         let mut neighbourhood = self.neighbourhoods[index].lock();
         let mut state = pollset.lock();
         // It may have been listed elsewhere meanwhile.
-        let is_here = state.listed.as_ref().is_some_and(|(_, at)| *at == index);
-        if is_here && state.is_listed_at(pollable) && !state.has_any_at(pollable) {
+        if state.is_listed_in(pollable, index) && !state.has_any_at(pollable) {
             state.listed = None;
             neighbourhood.retain(|other| !Arc::ptr_eq(other, pollset));
         }
@@ -145,10 +144,7 @@ impl Turnstile {
     /// Takes a pollset that has moved to another pollable off the list, unless it is back.
     pub(super) fn forget(&self, pollable: &Arc<Pollable>, pollset: &Pollset, index: usize) {
         let mut neighbourhood = self.neighbourhoods[index].lock();
-        let state = pollset.lock();
-        let is_back = state.is_listed_at(pollable)
-            && state.listed.as_ref().is_some_and(|(_, at)| *at == index);
-        if is_back {
+        if pollset.lock().is_listed_in(pollable, index) {
             return;
         }
         neighbourhood.retain(|other| !std::ptr::eq(&raw const **other, pollset));

@@ -1,9 +1,9 @@
 //! Engines that keep pollsets apart: who waits for which fd, and where. With the others, where every
 //! thread waits for everything, only what all promise is checked.
 
-use super::{PATIENCE, Says, iomgr, work_until};
+use super::{Counts, PATIENCE, Says, iomgr, work_until};
 use crate::iomgr::deadline::Deadline;
-use crate::iomgr::exec_ctx::{ExecCtx, Run};
+use crate::iomgr::exec_ctx::ExecCtx;
 use crate::iomgr::posix::engine::PollingEngine;
 use crate::iomgr::posix::epollex::Epollex;
 use crate::iomgr::posix::fd::Fd;
@@ -15,7 +15,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -171,26 +171,6 @@ fn a_thread_that_sleeps_in_a_pollset_that_moves_wakes_for_the_new_fd() {
     }
 }
 
-/// Counts its runs, as a transport does.
-struct Counts {
-    iomgr: Arc<Iomgr>,
-    runs: AtomicUsize,
-    ran: mpsc::Sender<()>,
-}
-
-impl Wake for Counts {
-    fn wake(self: Arc<Self>) {
-        self.iomgr.clone().submit(self);
-    }
-}
-
-impl Run for Counts {
-    fn run(self: Arc<Self>) {
-        self.runs.fetch_add(1, SeqCst);
-        let _ = self.ran.send(());
-    }
-}
-
 /// grpc#6110.
 #[test]
 fn one_event_wakes_one_of_the_threads_that_wait_for_it_in_their_own_sets() {
@@ -209,8 +189,7 @@ fn one_event_wakes_one_of_the_threads_that_wait_for_it_in_their_own_sets() {
         for pollset in &pollsets {
             iomgr.work(pollset, Deadline::NOW, || true);
         }
-        let (ran, runs) = mpsc::channel();
-        let counts = Arc::new(Counts { iomgr: iomgr.clone(), runs: AtomicUsize::new(0), ran });
+        let (counts, ran) = Counts::new(&iomgr);
         let (returned, returns) = mpsc::channel();
         let inside = Barrier::new(THREADS + 1);
         thread::scope(|scope| {
@@ -227,12 +206,12 @@ fn one_event_wakes_one_of_the_threads_that_wait_for_it_in_their_own_sets() {
             inside.wait();
             assert!(fd.notify_on_read(&Waker::from(counts.clone())).is_pending());
             peer.write_all(b"x").unwrap();
-            runs.recv_timeout(PATIENCE).expect("the event was lost");
+            ran.recv_timeout(PATIENCE).expect("the event was lost");
             returns.recv_timeout(PATIENCE).expect("the thread that ran it leaves");
             assert!(returns.try_recv().is_err(), "the others sleep on");
             pollsets.iter().for_each(|pollset| pollset.kick());
         });
-        assert_eq!(counts.runs.load(SeqCst), 1);
+        assert_eq!(counts.runs(), 1);
     }
 }
 

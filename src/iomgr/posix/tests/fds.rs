@@ -1,16 +1,15 @@
 //! Fds: armed once and fired once, shut down, taken away.
 
-use super::{PATIENCE, iomgr, pollset, watch, work_until};
+use super::{Counts, PATIENCE, iomgr, pollset, watch, work_until};
 use crate::iomgr::deadline::Deadline;
-use crate::iomgr::exec_ctx::{ExecCtx, Run};
+use crate::iomgr::exec_ctx::ExecCtx;
 use crate::iomgr::posix::fd::Fd;
 use crate::iomgr::posix::manager::Iomgr;
 use crate::testing::CountingWaker;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 use std::thread;
 
 /// A watched socket and its peer.
@@ -132,36 +131,14 @@ fn the_next_owner_of_a_number_sees_no_old_event() {
     assert_eq!(waker.count(), 0);
 }
 
-/// Schedules a closure that counts, as the transports' wakers do.
-struct Counted {
-    iomgr: Arc<Iomgr>,
-    runs: AtomicUsize,
-    ran: mpsc::Sender<()>,
-}
-
-impl Wake for Counted {
-    fn wake(self: Arc<Self>) {
-        self.iomgr.clone().submit(self);
-    }
-}
-
-impl Run for Counted {
-    fn run(self: Arc<Self>) {
-        self.runs.fetch_add(1, Ordering::SeqCst);
-        self.ran.send(()).unwrap();
-    }
-}
-
 /// grpc#6110, and the stranded event: whichever thread finds it runs it.
 #[test]
 fn one_event_among_many_sleepers_is_run_once() {
     let iomgr = iomgr();
     let (fd, mut peer) = watched(&iomgr);
-    let (sender, ran) = mpsc::channel();
-    let counted =
-        Arc::new(Counted { iomgr: iomgr.clone(), runs: AtomicUsize::new(0), ran: sender });
+    let (counts, ran) = Counts::new(&iomgr);
     look(&iomgr);
-    assert!(fd.notify_on_read(&Waker::from(counted.clone())).is_pending());
+    assert!(fd.notify_on_read(&Waker::from(counts.clone())).is_pending());
     let pollsets: Vec<_> = (0..4).map(|_| pollset(&iomgr)).collect();
     let (returned, returns) = mpsc::channel();
     thread::scope(|scope| {
@@ -182,5 +159,5 @@ fn one_event_among_many_sleepers_is_run_once() {
             pollset.kick();
         }
     });
-    assert_eq!(counted.runs.load(Ordering::SeqCst), 1);
+    assert_eq!(counts.runs(), 1);
 }
