@@ -44,6 +44,10 @@ impl Condvar {
         self.0.notify_one();
     }
 
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
     /// Waits for a notification, or until `deadline`. May return early for no reason.
     pub(crate) fn wait_until<'a, T>(
         &self,

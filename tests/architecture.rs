@@ -104,7 +104,10 @@ fn is_generated(path: &str) -> bool {
 /// Files that are modules under `cfg(test)`.
 fn is_for_tests(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
-    matches!(name, "tests.rs" | "loom_models.rs" | "testing.rs") || path.contains("/tests/")
+    let is_in = |folder| path.contains(folder);
+    matches!(name, "tests.rs" | "loom_models.rs" | "testing.rs")
+        || is_in("/tests/")
+        || is_in("/loom_models/")
 }
 
 /// What follows `crate::`, or as many `super::` as lead there; each name of a group in braces.

@@ -190,17 +190,21 @@ fn iomgr() -> Arc<Iomgr> {
     Iomgr::of_process().unwrap_or_else(|error| panic!("no completion queue can be made: {error}"))
 }
 
-/// The name of the polling engine that this process's queues use: `epoll1` or `epollex`.
+/// The name of the polling engine that this process's queues use: `epollex`, `epoll1` or `poll`.
 ///
+/// - **epollex**, the default where the kernel can do it (Linux 4.5): an epoll set for each queue that
+///   wants a server's calls, so that several threads poll at once, and a thread that waits in one queue
+///   is not kept by what another queue's calls do.
 /// - **epoll1**: one epoll set, for which one thread waits at a time. Any thread that waits for
 ///   anything helps with everything.
-/// - **epollex**: an epoll set for each queue that wants a server's calls, so that several threads
-///   poll at once, and a thread that waits in one queue is not kept by what another queue's calls do.
-///   It needs Linux 4.5.
+/// - **poll**: poll(2), which works everywhere and is told all fds with each call. Who waits for what is
+///   as with epollex.
 ///
-/// It is chosen when the first queue is made: by the environment variable `GRPC_POLL_STRATEGY`, a
-/// list of names with commas between them, of which the first that works is taken (`all` stands for
-/// the default order); epoll1 without it. This call starts it too. Callable from any thread; never blocks.
+/// It is chosen when the first queue or server is made: by
+/// [`polling_engine`](crate::Builder::polling_engine), or else by the environment variable
+/// `GRPC_POLL_STRATEGY`, a list of names with commas between them, of which the first that works is
+/// taken (`all` stands for the default order). This call starts it too. Callable from any thread; never
+/// blocks.
 ///
 /// # Errors
 /// Why the engine does not start: an unknown name, or the system's error.

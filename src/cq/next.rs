@@ -14,7 +14,7 @@ use std::sync::Arc;
 ///
 /// **What a waiting thread does.** It polls, reads, runs HTTP/2, and writes. For which connections
 /// depends on the polling engine ([`engine_name`](crate::engine_name)): with epoll1 for all of the
-/// process; with epollex for those of the servers whose calls were requested with this queue, and
+/// process; with the others for those of the servers whose calls were requested with this queue, and
 /// of the calls that it is the queue of. Timers are any thread's. A thread that shall help with
 /// everything in any case waits in [`block_on`](crate::block_on).
 ///

@@ -33,7 +33,9 @@ pub(crate) use endpoint::{Endpoint, Peer};
 pub use endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 pub(crate) use exec_ctx::{ExecCtx, Run, Scheduled, attends, drop_later};
 pub use posix::ListenAddress;
-pub(crate) use posix::{AcceptHandler, Bound, Iomgr, Listening, Pollset, PollsetSet, TcpListener};
+pub(crate) use posix::{
+    AcceptHandler, Bound, Iomgr, Listening, Pollset, PollsetSet, Preferences, TcpListener,
+};
 pub(crate) use timers::TimerId;
 pub(crate) use turn::Turn;
 

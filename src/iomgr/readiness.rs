@@ -80,6 +80,11 @@ impl ReadinessCell {
         Poll::Pending
     }
 
+    /// Whether somebody waits for an event.
+    pub(crate) fn is_armed(&self) -> bool {
+        matches!(*self.state.lock(), State::Armed(_))
+    }
+
     /// An event came. The caller fires the waker, if one is given back, after its locks are gone.
     #[must_use]
     pub(crate) fn set_ready(&self) -> Option<Waker> {

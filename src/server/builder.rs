@@ -4,6 +4,7 @@ use super::methods::{Method, Payload, Registered};
 use crate::call::MessageRules;
 use crate::codec::{Codec, Raw};
 use crate::compression::{Encoding, Encodings};
+use crate::iomgr::Preferences;
 use crate::monitor::Channelz;
 use crate::service::{
     self, Chain, Interceptor, MethodConfig, MethodDescriptor, Service, Streaming, Writer,
@@ -55,6 +56,7 @@ pub struct Builder {
     pub(super) config: Config,
     pub(super) rules: MessageRules,
     pub(super) reuse_port: bool,
+    pub(super) engine: Option<Preferences>,
     pub(super) max_waiting_calls: usize,
 }
 
@@ -72,6 +74,7 @@ impl Builder {
             config: Config::default(),
             rules: MessageRules::default(),
             reuse_port: false,
+            engine: None,
             max_waiting_calls: 1000,
         }
     }
@@ -245,6 +248,25 @@ impl Builder {
     /// in use is an error.
     pub fn reuse_port(&mut self, reuse: bool) -> &mut Self {
         self.reuse_port = reuse;
+        self
+    }
+
+    /// Chooses the polling engine: names of engines with commas between them, of which the first that
+    /// works is taken; `all` stands for the default order. It prevails over the environment variable
+    /// `GRPC_POLL_STRATEGY`. See [`engine_name`](crate::engine_name) for the engines.
+    ///
+    /// A process has one engine, which starts with its first queue or server. Another one that runs
+    /// already, or a name that is not known, is an error of [`build`](Self::build).
+    ///
+    /// ```
+    /// use turnstile::Server;
+    ///
+    /// let server = Server::builder().polling_engine("epoll1, all").bind("127.0.0.1:0")?;
+    /// assert_eq!(turnstile::engine_name()?, "epoll1");
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
+    pub fn polling_engine(&mut self, preferences: &str) -> &mut Self {
+        self.engine = Some(Preferences::of_program(preferences));
         self
     }
 

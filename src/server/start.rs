@@ -44,8 +44,8 @@ impl Builder {
     ///
     /// # Errors
     /// An address that cannot be read, or listened on (in use, not allowed), with the address and
-    /// the cause; a socket that does not listen; a polling engine that does not start; no address at
-    /// all; two services with one name, or a service and a registered method with one path; a method
+    /// the cause; a socket that does not listen; a polling engine that does not start, is not known, or
+    /// is not the one that runs; no address at all; two services with one name, or a service and a registered method with one path; a method
     /// whose path no call can have, or that was added as another kind; services that went to a
     /// server before.
     pub fn build(&mut self) -> Result<Server> {
@@ -59,7 +59,7 @@ impl Builder {
             return Err(Error::config(message));
         }
         self.check_services()?;
-        let iomgr = Iomgr::of_process()?;
+        let iomgr = Iomgr::of_process_with(self.engine.as_ref())?;
         let sockets = self.bind_all(&iomgr)?;
         let (set, run_queue) = (PollsetSet::new(&iomgr), RunQueue::new(iomgr.clone()));
         set.add_set(&PollsetSet::everybody(&iomgr))?;

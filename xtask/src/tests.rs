@@ -10,7 +10,7 @@ use crate::workspace::{cargo, output_of, root, run};
 const LOOM_MODELS: &str = "loom_";
 
 /// The polling engines that are not the default one.
-const OTHER_ENGINES: &[&str] = &["epollex"];
+const OTHER_ENGINES: &[&str] = &["epoll1", "poll"];
 
 /// Adds the tools, the tests of the workspace and the loom models.
 pub(crate) fn add_all_to(steps: &mut Steps) {

@@ -5,8 +5,9 @@
 
 use super::epoll1::Epoll1;
 use super::epollex::Epollex;
-use super::fd::Pollee;
+use super::poll::Poll;
 use super::pollable::Pollable;
+use super::pollee::Pollee;
 use super::pollset::Pollset;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub(crate) trait PollingEngine: Send + Sync {
     fn home(&self) -> &Arc<Pollable>;
 
     /// An fd comes. What is armed for it is told when a thread waits for it.
-    fn add(&self, pollee: &Pollee) -> io::Result<()>;
+    fn add(&self, pollee: &Arc<Pollee>) -> io::Result<()>;
 
     /// Whether it matters what is added to which pollset, and several threads poll at once.
     fn keeps_pollsets_apart(&self) -> bool {
@@ -53,15 +54,22 @@ pub(crate) trait PollingEngine: Send + Sync {
     /// The promise of [`add_to_pollset`](Self::add_to_pollset) ends.
     fn remove_from_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) {}
 
+    /// Somebody waits for the fd in another direction than before. For engines that are level
+    /// triggered, and so look only for what is waited for.
+    fn armed(&self, _pollee: &Pollee) {}
+
     /// Makes one of the pollers that sleep look again, whichever.
     fn wake_any(&self) {
         self.home().interrupt();
     }
 
     /// Makes one of several pollers look again after `delay`, whichever sleep then; this replaces
-    /// what was set before. False if that is not to be had, so that each must mind the time itself.
-    fn set_clock(&self, _delay: Duration) -> bool {
-        false
+    /// what was set before. Not asked for where one thread polls at a time, which minds the time.
+    ///
+    /// # Errors
+    /// There is no clock to be had, so that each poller must mind the time itself.
+    fn set_clock(&self, _delay: Duration) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -69,50 +77,96 @@ pub(crate) trait PollingEngine: Send + Sync {
 type Factory = (&'static str, fn() -> io::Result<Box<dyn PollingEngine>>);
 
 /// The engines, in the order in which they are tried.
-const ENGINES: [Factory; 2] =
-    [("epoll1", || Ok(Box::new(Epoll1::new()?))), ("epollex", || Ok(Box::new(Epollex::new()?)))];
+const ENGINES: [Factory; 3] = [
+    ("epollex", || Ok(Box::new(Epollex::new()?))),
+    ("epoll1", || Ok(Box::new(Epoll1::new()?))),
+    ("poll", || Ok(Box::new(Poll::new()?))),
+];
 
-/// The engine that [`STRATEGY`] asks for, or the first one that works here.
-///
-/// # Errors
-/// An unknown name, with the list of those that are known; or why the last engine failed.
-pub(crate) fn from_environment() -> io::Result<Box<dyn PollingEngine>> {
-    let wanted = env::var(STRATEGY).unwrap_or_else(|_| "all".to_owned());
-    select(&wanted)
+/// A wish for an engine: a list of names with commas between them, in the order of preference; `all`
+/// stands for all of them in the default order.
+#[derive(Clone, Debug)]
+pub(crate) struct Preferences {
+    list: String,
+    /// Whose wish it is, for errors.
+    whose: &'static str,
 }
 
-/// The first engine of a comma list of preferences that works.
-fn select(preferences: &str) -> io::Result<Box<dyn PollingEngine>> {
-    let mut failure = None;
-    for wanted in preferences.split(',').map(str::trim) {
-        let known = ENGINES.iter().filter(|(name, _)| wanted == "all" || *name == wanted);
-        let mut found = false;
-        for (name, construct) in known {
-            found = true;
-            match construct() {
-                Ok(engine) => return Ok(engine),
-                Err(error) => failure = Some(describe(name, &error)),
+impl Preferences {
+    /// A program's.
+    pub(crate) fn of_program(list: &str) -> Self {
+        Self { list: list.to_owned(), whose: "the program" }
+    }
+
+    /// Those of [`STRATEGY`], or none.
+    pub(crate) fn of_environment() -> Self {
+        let list = env::var(STRATEGY).unwrap_or_else(|_| "all".to_owned());
+        Self { list, whose: STRATEGY }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.list.split(',').map(str::trim)
+    }
+
+    /// The first engine of the list that works here.
+    ///
+    /// # Errors
+    /// An unknown name, with the list of those that are known; or why the last engine failed.
+    pub(crate) fn engine(&self) -> io::Result<Box<dyn PollingEngine>> {
+        let mut failure = None;
+        for wanted in self.names() {
+            for (name, construct) in self.meant_by(wanted)? {
+                match construct() {
+                    Ok(engine) => return Ok(engine),
+                    Err(error) => failure = Some(describe(name, &error)),
+                }
             }
         }
+        // Each name that is known stands for an engine at least, which has failed.
+        Err(failure.unwrap_or_else(|| self.unknown(&self.list)))
+    }
+
+    /// Whether an engine that runs already will do.
+    ///
+    /// # Errors
+    /// An unknown name; or that the list has other ones only.
+    pub(crate) fn check(&self, running: &str) -> io::Result<()> {
+        for wanted in self.names() {
+            if self.meant_by(wanted)?.any(|(name, _)| *name == running) {
+                return Ok(());
+            }
+        }
+        let Self { list, whose } = self;
+        let message = format!(
+            "{whose} asks for the polling engine {list}, but {running} runs already: it is chosen \
+             once in a process, with the first queue or server; ask for it there, or set {STRATEGY}"
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+    }
+
+    /// The engines that a name stands for, which are some.
+    fn meant_by(&self, wanted: &str) -> io::Result<impl Iterator<Item = &'static Factory>> {
         if wanted == "none" {
-            let message =
-                format!("{STRATEGY} asks for no polling engine, and nothing works without");
+            let whose = self.whose;
+            let message = format!("{whose} asks for no polling engine, and nothing works without");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        if !found {
-            return Err(unknown(wanted));
+        let is_meant = move |name: &str| wanted == "all" || name == wanted;
+        if !ENGINES.iter().any(|(name, _)| is_meant(name)) {
+            return Err(self.unknown(wanted));
         }
+        Ok(ENGINES.iter().filter(move |(name, _)| is_meant(name)))
     }
-    Err(failure.unwrap_or_else(|| unknown(preferences)))
-}
 
-fn unknown(name: &str) -> io::Error {
-    let known: Vec<&str> = ENGINES.iter().map(|(name, _)| *name).collect();
-    let message = format!(
-        "{STRATEGY} names the polling engine {name:?}, which does not exist; known are {} and all",
-        known.join(", "),
-    );
-    io::Error::new(io::ErrorKind::InvalidInput, message)
+    fn unknown(&self, name: &str) -> io::Error {
+        let known: Vec<&str> = ENGINES.iter().map(|(name, _)| *name).collect();
+        let message = format!(
+            "{} asks for the polling engine {name:?}, which does not exist; known are {} and all",
+            self.whose,
+            known.join(", "),
+        );
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    }
 }
 
 fn describe(name: &str, error: &io::Error) -> io::Error {
@@ -121,24 +175,40 @@ fn describe(name: &str, error: &io::Error) -> io::Error {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::select;
+    use super::Preferences;
+
+    /// The name of the engine that a list gives, or the error's text.
+    fn select(list: &str) -> Result<&'static str, String> {
+        let engine = Preferences::of_program(list).engine();
+        engine.map(|it| it.name()).map_err(|error| error.to_string())
+    }
 
     #[test]
     fn preferences_are_tried_in_order() {
-        assert_eq!(select("all").unwrap().name(), "epoll1");
-        assert_eq!(select("epoll1, all").unwrap().name(), "epoll1");
+        assert_eq!(select("all").unwrap(), "epollex");
+        assert_eq!(select("epoll1, all").unwrap(), "epoll1");
+        assert_eq!(select("poll,epollex").unwrap(), "poll");
     }
 
     #[test]
     fn no_engine_is_an_error_unless_another_comes_first() {
-        let error = select("none").err().expect("nothing works without").to_string();
+        let error = select("none").unwrap_err();
         assert!(error.contains("no polling engine"), "{error}");
-        assert_eq!(select("epollex,none").unwrap().name(), "epollex");
+        assert_eq!(select("epollex,none").unwrap(), "epollex");
     }
 
     #[test]
     fn an_unknown_engine_is_an_error_that_lists_the_known_ones() {
-        let error = select("epoll9").err().expect("there is no such engine").to_string();
-        assert!(error.contains("\"epoll9\"") && error.contains("epoll1"), "{error}");
+        let error = select("epoll9").unwrap_err();
+        assert!(error.contains("\"epoll9\"") && error.contains("epollex, epoll1, poll"), "{error}");
+    }
+
+    #[test]
+    fn an_engine_that_runs_will_do_if_it_is_on_the_list() {
+        let check = |list| Preferences::of_program(list).check("epoll1");
+        assert!(check("all").is_ok() && check("poll, epoll1").is_ok());
+        let error = check("poll").unwrap_err().to_string();
+        assert!(error.contains("poll, but epoll1 runs already"), "{error}");
+        assert!(check("epoll9").is_err() && check("none").is_err());
     }
 }

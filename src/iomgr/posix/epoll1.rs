@@ -15,8 +15,8 @@
 
 use super::engine::PollingEngine;
 use super::epoll_set::EpollSet;
-use super::fd::Pollee;
 use super::pollable::Pollable;
+use super::pollee::Pollee;
 use super::sys;
 use std::sync::Arc;
 use std::{io, thread};
@@ -42,7 +42,7 @@ impl PollingEngine for Epoll1 {
         &self.home
     }
 
-    fn add(&self, pollee: &Pollee) -> io::Result<()> {
-        self.home.add(pollee)
+    fn add(&self, pollee: &Arc<Pollee>) -> io::Result<()> {
+        pollee.join(&self.home)
     }
 }

@@ -2,10 +2,12 @@
 
 use super::engine::Key;
 use super::pollable::Source;
+use super::pollee::Pollee;
 use super::sys::{Epoll, EpollEvent, EventFd, Readiness};
 use crate::sync::Mutex;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many events one wait takes at most (C-core's MAX_EPOLL_EVENTS). More than that wait in the
@@ -46,14 +48,14 @@ impl EpollSet {
 }
 
 impl Source for EpollSet {
-    fn add(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
+    fn add(&self, pollee: &Arc<Pollee>, fd: &Arc<OwnedFd>) -> io::Result<()> {
         match self.is_one_of_many {
-            true => self.epoll.add_exclusive(fd, key.0),
-            false => self.epoll.add(fd, key.0),
+            true => self.epoll.add_exclusive(fd.as_fd(), pollee.key().0),
+            false => self.epoll.add(fd.as_fd(), pollee.key().0),
         }
     }
 
-    fn remove(&self, fd: BorrowedFd<'_>, _key: Key) -> io::Result<()> {
+    fn remove(&self, _pollee: &Pollee, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.epoll.delete(fd)
     }
 

@@ -1,9 +1,11 @@
 //! Models of the turnstile, and of the way in which a sleeping poller is interrupted.
 
+mod watching;
+
 use super::engine::{Key, PollingEngine};
-use super::fd::Pollee;
 use super::manager::Iomgr;
 use super::pollable::{Pollable, Source};
+use super::pollee::Pollee;
 use super::pollset::Pollset;
 use super::sys::Readiness;
 use crate::iomgr::deadline::Deadline;
@@ -12,7 +14,7 @@ use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use crate::testing::CountingWaker;
 use loom::thread;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize as StdAtomicUsize;
 use std::time::{Duration, Instant};
@@ -25,11 +27,11 @@ struct Sleeper {
 }
 
 impl Source for Sleeper {
-    fn add(&self, _fd: BorrowedFd<'_>, _key: Key) -> io::Result<()> {
+    fn add(&self, _pollee: &Arc<Pollee>, _fd: &Arc<OwnedFd>) -> io::Result<()> {
         Ok(())
     }
 
-    fn remove(&self, _fd: BorrowedFd<'_>, _key: Key) -> io::Result<()> {
+    fn remove(&self, _pollee: &Pollee, _fd: BorrowedFd<'_>) -> io::Result<()> {
         Ok(())
     }
 
@@ -70,7 +72,7 @@ impl PollingEngine for Sleepers {
         &self.0
     }
 
-    fn add(&self, _pollee: &Pollee) -> io::Result<()> {
+    fn add(&self, _pollee: &Arc<Pollee>) -> io::Result<()> {
         Ok(())
     }
 }

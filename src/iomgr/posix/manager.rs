@@ -1,6 +1,6 @@
 //! The I/O manager: one polling engine with its turnstile, fds, timers and inbox.
 
-use super::engine::{self, PollingEngine};
+use super::engine::{PollingEngine, Preferences};
 use super::fd::FdTable;
 use super::pollable::Seat;
 use super::pollset::Pollset;
@@ -41,11 +41,24 @@ impl Iomgr {
     /// # Errors
     /// Why the engine that the environment asks for does not start; the next call tries again.
     pub(crate) fn of_process() -> io::Result<Arc<Self>> {
+        Self::of_process_with(None)
+    }
+
+    /// The same, with an engine that the program prefers to what the environment asks for.
+    ///
+    /// # Errors
+    /// Also if another engine runs already.
+    pub(crate) fn of_process_with(preferences: Option<&Preferences>) -> io::Result<Arc<Self>> {
         let mut manager = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(manager) = &*manager {
+            preferences.map_or(Ok(()), |preferences| preferences.check(manager.engine_name()))?;
             return Ok(manager.clone());
         }
-        let new = Self::new(engine::from_environment()?);
+        let engine = match preferences {
+            Some(preferences) => preferences.engine()?,
+            None => Preferences::of_environment().engine()?,
+        };
+        let new = Self::new(engine);
         *manager = Some(new.clone());
         Ok(new)
     }
@@ -162,9 +175,13 @@ impl Iomgr {
         if clock.is_some_and(|set| now < set && set <= timer) {
             return true;
         }
-        let is_set = self.engine.set_clock(timer.saturating_duration_since(now));
-        *clock = is_set.then_some(timer);
-        is_set
+        let set = self.engine.set_clock(timer.saturating_duration_since(now));
+        *clock = set.is_ok().then_some(timer);
+        drop(clock);
+        if let Err(error) = &set {
+            tracing::error!(%error, "the clock cannot be set");
+        }
+        set.is_ok()
     }
 
     /// One wait of a poller. Schedules what became ready, and says whether anything did.

@@ -2,17 +2,22 @@
 
 mod sys;
 
+mod apart;
 mod engine;
 mod epoll1;
 mod epoll_set;
 mod epollex;
+mod poll;
+mod poll_list;
 
 mod fd;
 mod manager;
 mod pollable;
+mod pollee;
 mod pollset;
 mod pollset_set;
 mod turnstile;
+mod watch;
 
 mod address;
 mod bound;
@@ -21,8 +26,9 @@ mod tcp_listener;
 
 pub use address::ListenAddress;
 pub(crate) use bound::Bound;
-pub(crate) use fd::PollTarget;
+pub(crate) use engine::Preferences;
 pub(crate) use manager::Iomgr;
+pub(crate) use pollee::PollTarget;
 pub(crate) use pollset::Pollset;
 pub(crate) use pollset_set::PollsetSet;
 pub(crate) use sys::Listening;

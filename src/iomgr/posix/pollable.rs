@@ -4,13 +4,13 @@
 //! many there are, and in which pollset waits at which.
 
 use super::engine::Key;
-use super::fd::Pollee;
+use super::pollee::Pollee;
 use super::pollset::{Pollset, State, Worker};
 use super::sys::Readiness;
 use super::turnstile::Turnstile;
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering::SeqCst};
+use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering::SeqCst};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -18,18 +18,18 @@ use std::time::{Duration, Instant};
 /// Where events come from: an epoll set, or a list of fds for poll(2).
 ///
 /// # Contract
-/// - Events may be spurious; an fd that was found not ready is reported again when it becomes so
-///   (edge semantics are enough).
+/// - Events may be spurious. An fd that was found not ready is reported when it becomes so (edge
+///   semantics are enough), as far as somebody is armed for it.
 /// - `wait` is called by one thread at a time. Everything else may be called from any thread, also
 ///   during a `wait`.
 /// - A timeout is rounded up, never down.
 /// - `wake` ends the `wait` that is under way, or the next one.
 pub(crate) trait Source: Send + Sync {
-    /// Reports `fd`'s events under `key` from now on.
-    fn add(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()>;
+    /// Reports the events of an fd, which is not here yet, under its key from now on.
+    fn add(&self, pollee: &Arc<Pollee>, fd: &Arc<OwnedFd>) -> io::Result<()>;
 
-    /// Stops to report `fd`'s events; those under way may still come.
-    fn remove(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()>;
+    /// Stops to report them; those under way may still come. Holds on to the fd no more.
+    fn remove(&self, pollee: &Pollee, fd: BorrowedFd<'_>) -> io::Result<()>;
 
     /// Hands every event to `on_event`, after waiting for the first one until `timeout` passes.
     ///
@@ -43,15 +43,25 @@ pub(crate) trait Source: Send + Sync {
 
     /// Ends a wait early.
     fn wake(&self) -> io::Result<()>;
+
+    /// The poller has left, and nobody has inherited its role.
+    fn vacated(&self) {}
 }
+
+/// The poller is awake, or there is none.
+const AWAKE: u8 = 0;
+/// The poller is asleep, or about to look for the last time whether it must not sleep.
+const ASLEEP: u8 = 1;
+/// It was called since, by one who has woken the source.
+const CALLED: u8 = 2;
 
 /// A source of events and those who wait for them.
 pub(crate) struct Pollable {
     source: Box<dyn Source>,
     turnstile: Turnstile,
-    /// The poller is asleep, or about to look for the last time whether it must not sleep. Who
-    /// clears it must wake the source.
-    asleep: AtomicBool,
+    /// [`AWAKE`], or [`ASLEEP`] and perhaps [`CALLED`]. Changed by read-modify-writes only, since loom
+    /// orders only those.
+    sleep: AtomicU8,
     /// Wakers on their way from an event to their flush. Locked by the poller alone.
     fired: Mutex<Vec<Waker>>,
     /// The fd that this is the pollable of, if it is one fd's.
@@ -64,29 +74,19 @@ impl Pollable {
         Arc::new(Self::new(source, Turnstile::new(cores, core), None))
     }
 
-    /// One fd's, which many pollsets may share.
-    pub(super) fn of_one(source: Box<dyn Source>, only: Weak<Pollee>) -> Arc<Self> {
-        Arc::new(Self::new(source, Turnstile::new(1, || 0), Some(only)))
-    }
-
-    /// One pollset's.
-    pub(super) fn of_many(source: Box<dyn Source>) -> Arc<Self> {
-        Arc::new(Self::new(source, Turnstile::new(1, || 0), None))
+    /// One for pollsets that are kept apart: for those that have `only` this fd, or for a single one.
+    pub(super) fn apart(source: Box<dyn Source>, only: Option<Weak<Pollee>>) -> Arc<Self> {
+        Arc::new(Self::new(source, Turnstile::new(1, || 0), only))
     }
 
     fn new(source: Box<dyn Source>, turnstile: Turnstile, only: Option<Weak<Pollee>>) -> Self {
-        let (asleep, fired) = (AtomicBool::new(false), Mutex::default());
-        Self { source, turnstile, asleep, fired, only }
+        let (sleep, fired) = (AtomicU8::new(AWAKE), Mutex::default());
+        Self { source, turnstile, sleep, fired, only }
     }
 
-    /// Adds an fd, unless it is here already or has gone.
-    pub(super) fn add(self: &Arc<Self>, pollee: &Pollee) -> io::Result<()> {
-        pollee.join(self)
-    }
-
-    /// Adds an fd to the source.
-    pub(super) fn insert(&self, fd: BorrowedFd<'_>, key: Key) -> io::Result<()> {
-        self.source.add(fd, key)
+    /// An fd comes, which is not here yet.
+    pub(super) fn insert(&self, pollee: &Arc<Pollee>, fd: &Arc<OwnedFd>) -> io::Result<()> {
+        self.source.add(pollee, fd)
     }
 
     /// The fd that this is the pollable of, if it is one fd's.
@@ -95,8 +95,8 @@ impl Pollable {
     }
 
     /// An fd goes.
-    pub(super) fn remove(&self, fd: BorrowedFd<'_>, key: Key) {
-        if let Err(error) = self.source.remove(fd, key) {
+    pub(super) fn remove(&self, pollee: &Pollee, fd: BorrowedFd<'_>) {
+        if let Err(error) = self.source.remove(pollee, fd) {
             tracing::debug!(%error, "an fd could not be taken out of the polling engine");
         }
     }
@@ -118,11 +118,23 @@ impl Pollable {
 
     /// Makes the poller look again at what it waits for, if there is one and it sleeps.
     pub(super) fn interrupt(&self) {
-        if self.asleep.swap(false, SeqCst)
+        self.call();
+    }
+
+    /// The same, and says whether it does.
+    pub(super) fn call(&self) -> bool {
+        let before = self.sleep.fetch_or(CALLED, SeqCst);
+        if before == ASLEEP
             && let Err(error) = self.source.wake()
         {
             tracing::error!(%error, "a poller cannot be woken");
         }
+        before & ASLEEP != 0
+    }
+
+    /// Whether the poller sleeps, was called, and has not looked yet.
+    pub(super) fn is_called(&self) -> bool {
+        self.sleep.load(SeqCst) == ASLEEP | CALLED
     }
 }
 
@@ -156,8 +168,7 @@ impl<'a> Seat<'a> {
     /// Says that this thread is about to sleep. What it looks for after this, and does not find, it
     /// is woken for.
     pub(super) fn fall_asleep(&self) {
-        // A swap rather than a store, since loom orders only that with the other side's swap.
-        self.pollable.asleep.swap(true, SeqCst);
+        self.pollable.sleep.swap(ASLEEP, SeqCst);
     }
 
     /// One wait of the source, for which the caller fell asleep. Gives the wakers that its events
@@ -172,7 +183,7 @@ impl<'a> Seat<'a> {
         let result = self.pollable.source.wait(timeout, &mut |key, readiness| {
             on_event(key, readiness, &mut fired);
         });
-        self.pollable.asleep.swap(false, SeqCst);
+        self.pollable.sleep.swap(AWAKE, SeqCst);
         fired.drain(..).for_each(fire);
         result
     }
@@ -180,7 +191,10 @@ impl<'a> Seat<'a> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.pollable.turnstile.leave(&self.pollable, self.pollset, &self.worker);
+        let is_vacated = self.pollable.turnstile.leave(&self.pollable, self.pollset, &self.worker);
+        if is_vacated {
+            self.pollable.source.vacated();
+        }
         self.worker.clone().put_back();
     }
 }

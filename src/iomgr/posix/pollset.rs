@@ -172,6 +172,11 @@ impl State {
         self.listed.as_ref().is_some_and(is_there)
     }
 
+    /// Whether it is not shut down.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
     /// Where those who come in wait, if an fd decides that.
     pub(super) fn pollable(&self) -> Option<&Arc<Pollable>> {
         self.pollable.as_ref()
@@ -224,7 +229,7 @@ impl Pollset {
     /// Whether nobody comes in any more.
     #[cfg(all(test, not(turnstile_loom)))]
     pub(super) fn is_shut_down(&self) -> bool {
-        !matches!(self.state.lock().phase, Phase::Open)
+        !self.state.lock().is_open()
     }
 
     /// Whether a thread is inside, or about to look whether there is work for it.
@@ -243,7 +248,7 @@ impl Pollset {
     ) -> Option<Seat<'a>> {
         let mut state = self.state.lock();
         self.present.fetch_add(1, SeqCst);
-        let must_leave = mem::take(&mut state.kick_kept) || !matches!(state.phase, Phase::Open);
+        let must_leave = mem::take(&mut state.kick_kept) || !state.is_open();
         if must_leave || !is_idle() {
             self.present.fetch_sub(1, SeqCst);
             return None;
@@ -352,21 +357,25 @@ impl Pollset {
         pollers.iter().for_each(|pollable| pollable.interrupt());
     }
 
-    /// Makes every worker leave and lets none in again. `done` is woken once, when the last has
-    /// left.
+    /// Makes every worker leave and lets none in again, and waits for nothing any more. `done` is
+    /// woken once, when the last has left.
     pub(crate) fn shutdown(&self, done: &Waker) {
         let mut state = self.state.lock();
-        if !matches!(state.phase, Phase::Open) {
+        if !state.is_open() {
             return;
         }
+        // Dropped without the lock: it may be this pollset's alone.
+        let pollable = state.pollable.take();
         if state.workers.is_empty() {
             state.phase = Phase::Closed;
             drop(state);
+            drop(pollable);
             return done.wake_by_ref();
         }
         state.phase = Phase::Closing(done.clone());
         let pollers = state.kick_everybody();
         drop(state);
+        drop(pollable);
         pollers.iter().for_each(|pollable| pollable.interrupt());
     }
 }

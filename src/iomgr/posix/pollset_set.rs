@@ -15,8 +15,8 @@
 //! Lock order: the graph, then a pollset, then what an fd was added to.
 
 use super::engine::{Key, PollingEngine};
-use super::fd::Pollee;
 use super::manager::Iomgr;
+use super::pollee::Pollee;
 use super::pollset::Pollset;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -174,6 +174,8 @@ impl PollsetSet {
             let still: BTreeSet<Key> = graph.fds_of(pollset).iter().map(|fd| fd.key()).collect();
             for fd in fds.iter().filter(|fd| !still.contains(&fd.key())) {
                 self.engine().remove_from_pollset(pollset, fd);
+                // An event may have gone there.
+                self.iomgr.put_off(fd.clone());
             }
         }
     }

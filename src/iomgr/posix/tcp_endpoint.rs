@@ -1,7 +1,8 @@
 //! A connected stream socket: `recvmsg` when it is readable, `sendmsg` when it is writable.
 
-use super::fd::{Fd, PollTarget};
+use super::fd::Fd;
 use super::manager::Iomgr;
+use super::pollee::PollTarget;
 use super::sys;
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use std::io::{self, IoSlice};

@@ -5,7 +5,7 @@ mod fds;
 mod pollers;
 mod streams;
 
-use super::engine;
+use super::engine::Preferences;
 use super::fd::Fd;
 use super::manager::Iomgr;
 use super::pollset::Pollset;
@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A manager that no other test uses.
 pub(crate) fn iomgr() -> Arc<Iomgr> {
-    Iomgr::new(engine::from_environment().expect("the engine of the environment works here"))
+    let engine = Preferences::of_environment().engine();
+    Iomgr::new(engine.expect("the engine of the environment works here"))
 }
 
 /// An endpoint over a non-blocking socket of any kind. One that keeps the bounds of writes, as a datagram socket

@@ -92,13 +92,14 @@ impl Turnstile {
         self.has_poller.compare_exchange(false, true, SeqCst, SeqCst).is_ok()
     }
 
-    /// Takes the worker out of its pollset and, if it has the poller's role, hands that on.
+    /// Takes the worker out of its pollset and, if it has the poller's role, hands that on. True if
+    /// nobody takes it.
     pub(super) fn leave(
         &self,
         pollable: &Arc<Pollable>,
         pollset: &Arc<Pollset>,
         worker: &Arc<Worker>,
-    ) {
+    ) -> bool {
         let vacate = || {
             self.has_poller.swap(false, SeqCst);
         };
@@ -106,10 +107,10 @@ impl Turnstile {
         if let Some(index) = left.listed {
             self.unlist(pollable, pollset, index);
         }
-        if left.is_vacant && self.waiting.load(SeqCst) > 0 {
-            self.appoint(pollable);
-        }
+        let has_heir = left.is_vacant && self.waiting.load(SeqCst) > 0 && self.appoint(pollable);
+        let is_vacated = left.is_vacant && !has_heir;
         left.tell();
+        is_vacated
     }
 
     /// Puts a pollset on the list of this core's neighbourhood, if it is on none. A worker that was
@@ -151,7 +152,8 @@ impl Turnstile {
     }
 
     /// Gives the role to the first worker that waits, looking at this core's neighbourhood first.
-    fn appoint(&self, pollable: &Arc<Pollable>) {
+    /// False if none does.
+    fn appoint(&self, pollable: &Arc<Pollable>) -> bool {
         let count = self.neighbourhoods.len();
         let first = (self.core)() % count;
         for index in (first..count).chain(0..first) {
@@ -161,8 +163,9 @@ impl Turnstile {
                 if self.claim() {
                     heir.appoint_and_wake();
                 }
-                return;
+                return true;
             }
         }
+        false
     }
 }

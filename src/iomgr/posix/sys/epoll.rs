@@ -1,6 +1,6 @@
 //! epoll(7).
 
-use super::{check, check_len};
+use super::{check, check_len, millis};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
@@ -139,30 +139,12 @@ pub(crate) fn probe_exclusive() -> io::Result<()> {
     }
 }
 
-/// The timeout of epoll_wait(2): whole milliseconds, rounded up so that a wait never ends before
-/// its deadline and a short one is not a busy loop of 0 ms (grpc#16588).
-fn millis(timeout: Option<Duration>) -> libc::c_int {
-    let Some(timeout) = timeout else { return -1 };
-    let millis = timeout.as_nanos().div_ceil(1_000_000);
-    libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{millis, probe_exclusive};
-    use std::time::Duration;
+    use super::probe_exclusive;
 
     #[test]
     fn the_kernel_of_the_tests_knows_exclusive_wakeups() {
         probe_exclusive().unwrap();
-    }
-
-    #[test]
-    fn timeouts_round_up_to_whole_milliseconds() {
-        assert_eq!(millis(None), -1);
-        assert_eq!(millis(Some(Duration::ZERO)), 0);
-        assert_eq!(millis(Some(Duration::from_nanos(1))), 1);
-        assert_eq!(millis(Some(Duration::from_micros(1500))), 2);
-        assert_eq!(millis(Some(Duration::MAX)), libc::c_int::MAX);
     }
 }

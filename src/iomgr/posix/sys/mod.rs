@@ -7,11 +7,13 @@
 
 mod epoll;
 mod eventfd;
+mod poll;
 mod socket;
 mod timerfd;
 
 pub(crate) use epoll::{Epoll, EpollEvent, Readiness, probe_exclusive};
-pub(crate) use eventfd::EventFd;
+pub(crate) use eventfd::{EventFd, drain};
+pub(crate) use poll::PollFds;
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use socket::listen;
 pub(crate) use socket::{
@@ -21,6 +23,7 @@ pub(crate) use socket::{
 pub(crate) use timerfd::TimerFd;
 
 use std::io;
+use std::time::Duration;
 
 /// The error numbers that accept(2) is told apart by.
 pub(crate) mod errno {
@@ -35,4 +38,27 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 /// The result of a libc call that returns a byte count, or -1 and sets errno.
 fn check_len(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// The timeout of epoll_wait(2) and poll(2): whole milliseconds, rounded up so that a wait never ends
+/// before its deadline and a short one is not a busy loop of 0 ms (grpc#16588). -1 is for ever.
+fn millis(timeout: Option<Duration>) -> libc::c_int {
+    let Some(timeout) = timeout else { return -1 };
+    let millis = timeout.as_nanos().div_ceil(1_000_000);
+    libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::millis;
+    use std::time::Duration;
+
+    #[test]
+    fn timeouts_round_up_to_whole_milliseconds() {
+        assert_eq!(millis(None), -1);
+        assert_eq!(millis(Some(Duration::ZERO)), 0);
+        assert_eq!(millis(Some(Duration::from_nanos(1))), 1);
+        assert_eq!(millis(Some(Duration::from_micros(1500))), 2);
+        assert_eq!(millis(Some(Duration::MAX)), libc::c_int::MAX);
+    }
 }

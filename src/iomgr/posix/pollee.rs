@@ -1,0 +1,251 @@
+//! An fd as pollables know it: what its events reach, and where it was added.
+
+use super::engine::Key;
+use super::manager::Iomgr;
+use super::pollable::Pollable;
+use super::pollset::Pollset;
+use super::sys::Readiness;
+use super::watch::{Interest, Watch};
+use crate::iomgr::exec_ctx::Run;
+use crate::iomgr::readiness::{ReadinessCell, Reason};
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Weak};
+use std::task::{Poll, Waker};
+
+/// The readiness of one fd: what events reach, while the fd itself belongs to its owner.
+#[derive(Debug, Default)]
+struct Cells {
+    read: ReadinessCell,
+    write: ReadinessCell,
+    error: ReadinessCell,
+    /// The peer has closed its side. Set once, before the read cell becomes ready.
+    hung_up: AtomicBool,
+}
+
+impl Cells {
+    /// The directions that somebody waits for.
+    fn armed(&self) -> Interest {
+        Interest::READ
+            .when(self.read.is_armed())
+            .and(Interest::WRITE.when(self.write.is_armed()))
+            .and(Interest::ERROR.when(self.error.is_armed()))
+    }
+
+    /// Takes the wakers that an event fires.
+    fn on_event(&self, readiness: Readiness, fired: &mut Vec<Waker>) {
+        if readiness.hang_up {
+            self.hung_up.store(true, Ordering::Release);
+        }
+        if readiness.read {
+            fired.extend(self.read.set_ready());
+        }
+        if readiness.write {
+            fired.extend(self.write.set_ready());
+        }
+        if readiness.error {
+            fired.extend(self.error.set_ready());
+        }
+    }
+}
+
+/// An fd as pollables know it: what its events reach, while the fd itself is its owner's.
+pub(crate) struct Pollee {
+    key: Key,
+    cells: Cells,
+    /// For engines that look only for what is armed.
+    watch: Watch,
+    /// Locked after a pollset's lock; the system is called under it, and leaves are locked. That of an
+    /// engine's own fd comes after all others.
+    membership: Mutex<Membership>,
+}
+
+struct Membership {
+    /// `None` once the fd goes: it can be added nowhere any more.
+    fd: Option<Arc<OwnedFd>>,
+    /// Where it was added, as far as that still is there.
+    pollables: Vec<Weak<Pollable>>,
+    /// A pollable that has this fd only, if an engine has made one.
+    own: Option<Arc<Pollable>>,
+}
+
+impl Pollee {
+    pub(super) fn new(key: Key, fd: Arc<OwnedFd>) -> Arc<Self> {
+        let membership = Mutex::new(Membership { fd: Some(fd), pollables: Vec::new(), own: None });
+        let (cells, watch) = (Cells::default(), Watch::default());
+        Arc::new(Self { key, cells, watch, membership })
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Adds the fd to a pollable, unless it is there already or has gone.
+    pub(super) fn join(self: &Arc<Self>, pollable: &Arc<Pollable>) -> io::Result<()> {
+        let mut membership = self.membership.lock();
+        let Membership { fd, pollables, .. } = &mut *membership;
+        let Some(fd) = fd else { return Ok(()) };
+        if pollables.iter().any(|it| it.as_ptr() == Arc::as_ptr(pollable)) {
+            return Ok(());
+        }
+        pollables.retain(|it| it.strong_count() > 0);
+        pollable.insert(self, fd)?;
+        pollables.push(Arc::downgrade(pollable));
+        Ok(())
+    }
+
+    /// Takes the fd out of a pollable.
+    pub(super) fn part(&self, pollable: &Arc<Pollable>) {
+        let mut membership = self.membership.lock();
+        let Membership { fd: Some(fd), pollables, .. } = &mut *membership else { return };
+        let index = pollables.iter().position(|it| it.as_ptr() == Arc::as_ptr(pollable));
+        if let Some(index) = index {
+            pollables.swap_remove(index);
+            pollable.remove(self, fd.as_fd());
+        }
+    }
+
+    /// The pollable that has this fd only; `make` makes it when it is first wanted. `None` if the fd
+    /// has gone.
+    pub(super) fn own_pollable(
+        self: &Arc<Self>,
+        make: impl FnOnce() -> io::Result<Arc<Pollable>>,
+    ) -> io::Result<Option<Arc<Pollable>>> {
+        let mut membership = self.membership.lock();
+        let Membership { fd: Some(fd), pollables, own } = &mut *membership else { return Ok(None) };
+        if own.is_none() {
+            let pollable = make()?;
+            pollable.insert(self, fd)?;
+            pollables.push(Arc::downgrade(&pollable));
+            *own = Some(pollable);
+        }
+        Ok(own.clone())
+    }
+
+    /// Claims what is armed and not watched by another poller.
+    pub(super) fn watch(&self) -> Interest {
+        self.watch.claim(self.cells.armed())
+    }
+
+    /// Ends that.
+    pub(super) fn unwatch(&self, claimed: Interest) {
+        self.watch.release(claimed);
+    }
+
+    /// What a poller that claimed `interest` was told.
+    pub(super) fn note(&self, interest: Interest, readiness: Readiness) {
+        // Or it would be told again and again, and nobody who is armed with it.
+        if interest == Interest::ERROR && !readiness.error {
+            self.watch.end();
+        }
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.watch.is_watched()
+    }
+
+    /// Whether something is armed that no poller watches.
+    pub(super) fn lacks_watcher(&self) -> bool {
+        self.watch.lacks(self.cells.armed())
+    }
+
+    /// Makes one of the pollers that sleep look again, of those that can watch this fd.
+    pub(super) fn call_watcher(&self) {
+        let membership = self.membership.lock();
+        // They are dropped without the lock, as they may be the last of a pollable.
+        let pollables: Vec<_> = membership.pollables.iter().filter_map(Weak::upgrade).collect();
+        drop(membership);
+        // One that was called and has not looked yet takes this along.
+        if !pollables.iter().any(|it| it.is_called()) {
+            let _ = pollables.iter().any(|it| it.call());
+        }
+    }
+
+    /// Passes an event on.
+    pub(super) fn on_event(&self, readiness: Readiness, fired: &mut Vec<Waker>) {
+        self.cells.on_event(readiness, fired);
+    }
+
+    /// See [`ReadinessCell::arm`].
+    pub(super) fn arm_read(&self, waker: &Waker) -> Poll<io::Result<()>> {
+        self.cells.read.arm(waker)
+    }
+
+    /// The same.
+    pub(super) fn arm_write(&self, waker: &Waker) -> Poll<io::Result<()>> {
+        self.cells.write.arm(waker)
+    }
+
+    /// The same.
+    pub(super) fn arm_error(&self, waker: &Waker) -> Poll<io::Result<()>> {
+        self.cells.error.arm(waker)
+    }
+
+    /// Whether the peer has closed its side.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.cells.hung_up.load(Ordering::Acquire)
+    }
+
+    /// Fires all that is armed, and fails what is armed later.
+    pub(super) fn shutdown(&self, reason: &Reason) {
+        for cell in [&self.cells.read, &self.cells.write, &self.cells.error] {
+            if let Some(waker) = cell.shutdown(reason.clone()) {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Whether the fd is its owner's alone again, or closed.
+    pub(super) fn has_gone(&self) -> bool {
+        self.membership.lock().fd.is_none()
+    }
+
+    /// Takes the fd out of every pollable.
+    pub(super) fn leave_all(&self) {
+        let (fd, pollables, own) = {
+            let mut membership = self.membership.lock();
+            let pollables = std::mem::take(&mut membership.pollables);
+            (membership.fd.take(), pollables, membership.own.take())
+        };
+        let Some(fd) = fd else { return };
+        for pollable in pollables.iter().filter_map(Weak::upgrade) {
+            pollable.remove(self, fd.as_fd());
+        }
+        drop(own);
+    }
+}
+
+/// Tells those who are armed that something may have happened.
+///
+/// Scheduled when a pollset stops to wait for the fd, since an event may have gone there that nobody
+/// will come for.
+impl Run for Pollee {
+    fn run(self: Arc<Self>) {
+        let mut fired = Vec::new();
+        let (read, write, error) = (true, true, true);
+        self.on_event(Readiness { read, write, error, hang_up: false }, &mut fired);
+        fired.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Something that a pollset can be told to wait for.
+pub(crate) struct PollTarget {
+    iomgr: Arc<Iomgr>,
+    pollee: Arc<Pollee>,
+}
+
+impl PollTarget {
+    pub(super) fn new(iomgr: &Arc<Iomgr>, pollee: &Arc<Pollee>) -> Self {
+        Self { iomgr: iomgr.clone(), pollee: pollee.clone() }
+    }
+
+    /// The threads of `pollset` wait for this too from now on. Costs no system call after the first
+    /// pollset, unless the pollset has something else already.
+    ///
+    /// # Errors
+    /// The engine's: too many open files, or too many watches.
+    pub(crate) fn add_to(&self, pollset: &Arc<Pollset>) -> io::Result<()> {
+        self.iomgr.engine().add_to_pollset(pollset, &self.pollee)
+    }
+}
