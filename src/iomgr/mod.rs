@@ -23,6 +23,7 @@ mod deadline;
 mod endpoint;
 mod exec_ctx;
 mod readiness;
+mod sleep;
 mod timers;
 mod turn;
 

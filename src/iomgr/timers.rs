@@ -45,6 +45,12 @@ impl Timers {
         self.state.lock().due.remove(&id)
     }
 
+    /// How many there are.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().due.len()
+    }
+
     /// When the next timer is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.state.lock().due.first_key_value().map(|(id, _)| id.deadline)

@@ -2,12 +2,13 @@
 
 mod tcp;
 
-use super::sys::{self, Accepted};
+use super::sys::{self, RawAddress};
 use crate::iomgr::endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -72,9 +73,10 @@ impl ListenAddress {
         Ok(addresses)
     }
 
-    /// The peer of a connection that came in here.
-    pub(super) fn peer(&self, connection: &Accepted) -> PeerAddress {
-        match (self, connection.peer) {
+    /// The peer of a connection that came in here, or leads here, and whose IP address is known
+    /// otherwise if it is not this one.
+    pub(super) fn peer(&self, ip: Option<SocketAddr>, connection: BorrowedFd<'_>) -> PeerAddress {
+        match (self, ip) {
             (_, Some(address)) => PeerAddress::Tcp(address),
             (Self::Unix(path), None) => unix_peer(path.clone(), connection),
             (Self::Abstract(name), None) => {
@@ -82,6 +84,18 @@ impl ListenAddress {
                 unix_peer(path, connection)
             }
             (Self::Tcp(address), None) => PeerAddress::Tcp(*address),
+        }
+    }
+
+    /// As the system has it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a path or name that no socket can have.
+    pub(super) fn raw(&self) -> io::Result<RawAddress> {
+        match self {
+            Self::Tcp(address) => Ok(RawAddress::of_ip(*address)),
+            Self::Unix(path) => RawAddress::of_path(path),
+            Self::Abstract(name) => RawAddress::of_abstract(name),
         }
     }
 }
@@ -98,8 +112,8 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-fn unix_peer(path: PathBuf, connection: &Accepted) -> PeerAddress {
-    let credentials = match sys::peer_credentials(&connection.socket) {
+fn unix_peer(path: PathBuf, connection: BorrowedFd<'_>) -> PeerAddress {
+    let credentials = match sys::peer_credentials(connection) {
         Ok(raw) => {
             let pid = u32::try_from(raw.pid).ok().filter(|pid| *pid > 0);
             Some(UnixCredentials { pid, uid: raw.uid, gid: raw.gid })

@@ -4,7 +4,7 @@ use super::address::ListenAddress;
 use super::fd::Fd;
 use super::manager::Iomgr;
 use super::pollset_set::PollsetSet;
-use super::sys::{self, Family, Listening};
+use super::sys::{self, Family, Listening, RawAddress};
 use std::fs::{self, Metadata};
 use std::io;
 use std::net::TcpListener;
@@ -152,7 +152,8 @@ fn bind_path(path: &Path) -> io::Result<UnixListener> {
 fn is_left_over(path: &Path) -> bool {
     let is_socket = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     let refused = io::ErrorKind::ConnectionRefused;
-    is_socket && sys::connect_unix(path).is_err_and(|error| error.kind() == refused)
+    let connect = || sys::connect(&RawAddress::of_path(path)?);
+    is_socket && connect().is_err_and(|error| error.kind() == refused)
 }
 
 /// The file of a UNIX socket. Dropping it removes the file, unless another has taken its place.

@@ -42,6 +42,12 @@ impl FdTable {
         drop(removed);
     }
 
+    /// How many there are.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.lock().len()).sum()
+    }
+
     /// Passes an event to its fd, if that is still here.
     pub(super) fn on_event(&self, key: Key, readiness: Readiness, fired: &mut Vec<Waker>) {
         if let Some(pollee) = self.part(key).get(&key) {

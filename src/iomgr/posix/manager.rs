@@ -91,6 +91,12 @@ impl Iomgr {
         self.engine.home().turnstile().waiting()
     }
 
+    /// How many fds and timers it has.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.fds.len(), self.timers.len())
+    }
+
     /// The name of the engine.
     pub(crate) fn engine_name(&self) -> &'static str {
         self.engine.name()

@@ -21,6 +21,11 @@ mod watch;
 
 mod address;
 mod bound;
+#[cfg_attr(
+    any(not(test), turnstile_loom),
+    expect(dead_code, reason = "channels, which connect, come with their issue")
+)]
+mod tcp_client;
 mod tcp_endpoint;
 mod tcp_listener;
 

@@ -55,8 +55,16 @@ impl TcpEndpoint {
     /// # Errors
     /// As [`Fd::new`].
     pub(crate) fn new(iomgr: &Arc<Iomgr>, socket: OwnedFd, peer: PeerAddress) -> io::Result<Self> {
+        Self::of(Fd::new(iomgr, socket)?, peer)
+    }
+
+    /// The same for one that is there.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn of(fd: Fd, peer: PeerAddress) -> io::Result<Self> {
         if matches!(peer, PeerAddress::Tcp(_)) {
-            sys::set_nodelay(&socket)?;
+            sys::set_nodelay(fd.as_fd())?;
         }
         let input = Input {
             buffer: Vec::new(),
@@ -66,7 +74,7 @@ impl TcpEndpoint {
             at_end: false,
             small_reads: 0,
         };
-        Ok(Self { fd: Fd::new(iomgr, socket)?, peer, input, output: Output::default() })
+        Ok(Self { fd, peer, input, output: Output::default() })
     }
 
     pub(super) fn fd(&self) -> &Fd {

@@ -142,7 +142,7 @@ impl TcpListener {
     }
 
     fn serve(self: &Arc<Self>, connection: Accepted) {
-        let peer = self.address.peer(&connection);
+        let peer = self.address.peer(connection.peer, connection.socket.as_fd());
         let endpoint = TcpEndpoint::new(&self.iomgr, connection.socket, peer);
         let endpoint = endpoint.and_then(|endpoint| {
             self.set.add_fd(endpoint.fd().pollee())?;

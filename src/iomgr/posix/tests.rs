@@ -1,6 +1,7 @@
 //! Tests of the I/O manager over the real engine: one for each fault known from the field.
 
 mod apart;
+mod connects;
 mod fds;
 mod pollers;
 mod streams;

@@ -8,18 +8,20 @@
 mod epoll;
 mod eventfd;
 mod poll;
+mod sockaddr;
 mod socket;
 mod timerfd;
 
 pub(crate) use epoll::{Epoll, EpollEvent, Readiness, probe_exclusive};
 pub(crate) use eventfd::{EventFd, drain};
 pub(crate) use poll::PollFds;
-#[cfg(all(test, not(turnstile_loom)))]
-pub(crate) use socket::listen;
+pub(crate) use sockaddr::RawAddress;
 pub(crate) use socket::{
-    Accepted, Family, Listening, accept, connect_unix, current_cpu, family_of_listener,
+    Accepted, Family, Listening, accept, connect, connected, current_cpu, family_of_listener,
     local_address, peer_credentials, recvmsg, sendmsg, set_nodelay, shutdown_write,
 };
+#[cfg(all(test, not(turnstile_loom)))]
+pub(crate) use socket::{connected_to_itself, listen};
 pub(crate) use timerfd::TimerFd;
 
 use std::io;

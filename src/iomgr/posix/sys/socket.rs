@@ -1,15 +1,14 @@
-//! Sockets: listen, accept4, recvmsg, sendmsg.
+//! Sockets: listen, accept4, connect, recvmsg, sendmsg.
 //!
 //! What std does well (TCP and UNIX listeners, addresses, options) is std's; here is what it
 //! lacks: SO_REUSEPORT before bind, a connect that does not wait, accept4 for every family, scatter
 //! and gather with flags, who is at the other end of a UNIX socket.
 
+use super::sockaddr::RawAddress;
 use super::{check, check_len};
 use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::time::Duration;
 use std::{mem, ptr};
 
@@ -127,58 +126,10 @@ pub(crate) fn listen(socket: &impl AsRawFd, backlog: libc::c_int) -> io::Result<
 }
 
 fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
-    let result = match address {
-        SocketAddr::V4(address) => {
-            let raw = libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
-                sin_port: address.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
-                sin_zero: [0; 8],
-            };
-            let length = size_of_val(&raw) as libc::socklen_t;
-            // SAFETY: the pointer and the length describe `raw`, which lives through the call.
-            unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&raw).cast(), length) }
-        }
-        SocketAddr::V6(address) => {
-            let raw = libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                sin6_port: address.port().to_be(),
-                sin6_flowinfo: address.flowinfo(),
-                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
-                sin6_scope_id: address.scope_id(),
-            };
-            let length = size_of_val(&raw) as libc::socklen_t;
-            // SAFETY: the pointer and the length describe `raw`, which lives through the call.
-            unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&raw).cast(), length) }
-        }
-    };
-    check(result).map(drop)
-}
-
-/// A non-blocking UNIX socket that is connected to who listens at a path.
-///
-/// # Errors
-/// `WouldBlock` when too many clients wait there already; `ConnectionRefused` when nobody listens;
-/// otherwise as connect(2) says.
-pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: the call takes no pointer.
-    let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?;
-    // SAFETY: the kernel has just given us this fd, and nobody else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut raw = libc::sockaddr_un { sun_family: libc::AF_UNIX as _, sun_path: [0; 108] };
-    let bytes = path.as_os_str().as_bytes();
-    // The last byte stays 0, as unix(7) wants it.
-    if bytes.len() >= raw.sun_path.len() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long"));
-    }
-    for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    let length = size_of_val(&raw) as libc::socklen_t;
+    let raw = RawAddress::of_ip(address);
+    let (pointer, length) = raw.as_parts();
     // SAFETY: the pointer and the length describe `raw`, which lives through the call.
-    check(unsafe { libc::connect(socket.as_raw_fd(), ptr::from_ref(&raw).cast(), length) })?;
-    Ok(socket)
+    check(unsafe { libc::bind(socket.as_raw_fd(), pointer, length) }).map(drop)
 }
 
 /// Takes one connection from the queue of a listener of any family: accept4(2).
@@ -187,54 +138,83 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
 /// `WouldBlock` when none waits; otherwise as accept(2) says: some errors are those of one
 /// connection (ECONNABORTED), some those of the process (EMFILE).
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
-    // SAFETY: sockaddr_storage is plain data for which all zeroes is a valid value (AF_UNSPEC).
-    let mut address: libc::sockaddr_storage = unsafe { mem::zeroed() };
-    let mut length = size_of_val(&address) as libc::socklen_t;
-    // SAFETY: address and length are live for the call, and length says how large address is.
-    let fd = check(unsafe {
-        libc::accept4(
-            listener.as_raw_fd(),
-            ptr::from_mut(&mut address).cast(),
-            &mut length,
-            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
-        )
-    })?;
+    let mut address = RawAddress::empty();
+    let (pointer, length) = address.as_parts_mut();
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: both point at `address`, which lives through the call, and the length is its room.
+    let fd = check(unsafe { libc::accept4(listener.as_raw_fd(), pointer, length, flags) })?;
     // SAFETY: the kernel has just given us this fd, and nobody else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    Ok(Accepted { socket, peer: decode(&address) })
+    Ok(Accepted { socket, peer: address.ip() })
 }
 
 /// The address of this end of an IP socket: getsockname(2).
 pub(crate) fn local_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
-    // SAFETY: sockaddr_storage is plain data for which all zeroes is a valid value (AF_UNSPEC).
-    let mut address: libc::sockaddr_storage = unsafe { mem::zeroed() };
-    let mut length = size_of_val(&address) as libc::socklen_t;
-    // SAFETY: address and length are live for the call, and length says how large address is.
-    check(unsafe {
-        libc::getsockname(socket.as_raw_fd(), ptr::from_mut(&mut address).cast(), &mut length)
-    })
-    .ok()?;
-    decode(&address)
+    let mut address = RawAddress::empty();
+    let (pointer, length) = address.as_parts_mut();
+    // SAFETY: both point at `address`, which lives through the call, and the length is its room.
+    check(unsafe { libc::getsockname(socket.as_raw_fd(), pointer, length) }).ok()?;
+    address.ip()
 }
 
-/// The address in a sockaddr_storage that the kernel filled.
-fn decode(address: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    match libc::c_int::from(address.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: the family says that a sockaddr_in is there, and sockaddr_storage is large
-            // and aligned enough for every kind of address (POSIX, sys/socket.h).
-            let raw = unsafe { &*ptr::from_ref(address).cast::<libc::sockaddr_in>() };
-            let ip = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
-            Some(SocketAddrV4::new(ip, u16::from_be(raw.sin_port)).into())
+/// A non-blocking socket that connects to `address`. [`connected`] says whether it is; if it is not
+/// yet, it becomes writable when that has an end.
+///
+/// # Errors
+/// `WouldBlock` when too many clients wait at a UNIX socket; otherwise as connect(2) says.
+pub(crate) fn connect(address: &RawAddress) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the call takes no pointer.
+    let fd = check(unsafe { libc::socket(address.family(), kind, 0) })?;
+    // SAFETY: the kernel has just given us this fd, and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let (pointer, length) = address.as_parts();
+    // SAFETY: the pointer and the length describe `address`, which lives through the call.
+    match check(unsafe { libc::connect(socket.as_raw_fd(), pointer, length) }) {
+        Ok(_) => Ok(socket),
+        // A signal does not end what it interrupts here (connect(2), EINTR).
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
+            Ok(socket)
         }
-        libc::AF_INET6 => {
-            // SAFETY: as above, for a sockaddr_in6.
-            let raw = unsafe { &*ptr::from_ref(address).cast::<libc::sockaddr_in6>() };
-            let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
-            let port = u16::from_be(raw.sin6_port);
-            Some(SocketAddrV6::new(ip, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
-        }
-        _ => None,
+        Err(error) => Err(error),
+    }
+}
+
+/// A socket that is its own peer, as the kernel makes one when it gives a client the port that nobody
+/// listens on.
+#[cfg(all(test, not(turnstile_loom)))]
+pub(crate) fn connected_to_itself() -> io::Result<(OwnedFd, SocketAddr)> {
+    // SAFETY: the call takes no pointer.
+    let fd = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) })?;
+    // SAFETY: the kernel has just given us this fd, and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    bind(&socket, SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let address = local_address(std::os::fd::AsFd::as_fd(&socket)).expect("an IP socket has one");
+    let raw = RawAddress::of_ip(address);
+    let (pointer, length) = raw.as_parts();
+    // SAFETY: the pointer and the length describe `raw`, which lives through the call.
+    check(unsafe { libc::connect(socket.as_raw_fd(), pointer, length) })?;
+    Ok((socket, address))
+}
+
+/// Whether a connect is done: SO_ERROR, and then whether there is a peer, since the event that brought
+/// the caller here may have been for nothing.
+///
+/// # Errors
+/// Why the connect failed.
+pub(crate) fn connected(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: this option is an int (socket(7)).
+    match unsafe { option(&socket, libc::SOL_SOCKET, libc::SO_ERROR, 0 as libc::c_int) }? {
+        0 => {}
+        error => return Err(io::Error::from_raw_os_error(error)),
+    }
+    let mut address = RawAddress::empty();
+    let (pointer, length) = address.as_parts_mut();
+    // SAFETY: both point at `address`, which lives through the call, and the length is its room.
+    match check(unsafe { libc::getpeername(socket.as_raw_fd(), pointer, length) }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -281,8 +261,8 @@ fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
 }
 
 /// Sends small writes at once (TCP_NODELAY).
-pub(crate) fn set_nodelay(socket: &OwnedFd) -> io::Result<()> {
-    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+pub(crate) fn set_nodelay(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
 }
 
 /// Who has connected to a UNIX socket.
@@ -296,10 +276,10 @@ pub(crate) struct Credentials {
 
 /// Who is at the other end of a UNIX socket, as the kernel has noted it when they connected:
 /// SO_PEERCRED, unix(7).
-pub(crate) fn peer_credentials(socket: &OwnedFd) -> io::Result<Credentials> {
+pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     let none = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: libc::gid_t::MAX };
     // SAFETY: ucred is what this option gives, and any bytes are a ucred.
-    let raw = unsafe { option(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, none) }?;
+    let raw = unsafe { option(&socket, libc::SOL_SOCKET, libc::SO_PEERCRED, none) }?;
     Ok(Credentials { pid: raw.pid, uid: raw.uid, gid: raw.gid })
 }
 
@@ -401,6 +381,6 @@ mod tests {
         let me = fs::metadata("/proc/self").unwrap();
         let pid = libc::pid_t::try_from(process::id()).unwrap();
         let expected = Credentials { pid, uid: me.uid(), gid: me.gid() };
-        assert_eq!(peer_credentials(&ours.into()).unwrap(), expected);
+        assert_eq!(peer_credentials(ours.as_fd()).unwrap(), expected);
     }
 }

@@ -1,0 +1,54 @@
+//! A future that waits for a point in time, by the timers of an I/O manager.
+
+use super::exec_ctx::Run;
+use super::posix::Iomgr;
+use super::readiness::ReadinessCell;
+use super::timers::TimerId;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// Ready at an instant, and from then on. Dropping it takes its timer back.
+pub(crate) struct Sleep {
+    iomgr: Arc<Iomgr>,
+    /// `None` once it is ready.
+    timer: Option<TimerId>,
+    bell: Arc<Bell>,
+}
+
+/// What the timer runs.
+#[derive(Default)]
+struct Bell(ReadinessCell);
+
+impl Run for Bell {
+    fn run(self: Arc<Self>) {
+        if let Some(waker) = self.0.set_ready() {
+            waker.wake();
+        }
+    }
+}
+
+impl Sleep {
+    pub(crate) fn until(iomgr: &Arc<Iomgr>, instant: Instant) -> Self {
+        let bell = Arc::<Bell>::default();
+        let timer = Some(iomgr.timer_init(instant, bell.clone()));
+        Self { iomgr: iomgr.clone(), timer, bell }
+    }
+
+    /// Ready when the time has come.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.timer.is_none() {
+            return Poll::Ready(());
+        }
+        // A cell that nobody shuts down has no error.
+        self.bell.0.arm(context.waker()).map(|_| self.timer = None)
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            self.iomgr.timer_cancel(timer);
+        }
+    }
+}
