@@ -21,6 +21,8 @@ pub(crate) enum Peer {
     H2load,
     /// The plain HTTP/2 client of nghttp2.
     Nghttp,
+    /// What writes down system calls.
+    Strace,
 }
 
 /// The path of a peer, or a return from the test that cannot do without it.
@@ -49,9 +51,17 @@ pub(crate) fn find(peer: Peer) -> Option<PathBuf> {
 }
 
 fn report_missing(peer: Peer) {
+    unavailable(&format!("{peer:?} is not installed: run `cargo xtask tools`"));
+}
+
+/// Says that the test at hand tests nothing, for want of a peer.
+///
+/// # Panics
+/// If the environment requires peers.
+pub(crate) fn unavailable(why: &str) {
     let required = env::var_os("TURNSTILE_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!required, "{peer:?} is not installed: run `cargo xtask tools`");
-    skipped(&format!("{peer:?} is not installed (cargo xtask tools)"));
+    assert!(!required, "{why}");
+    skipped(why);
 }
 
 /// Says that the test at hand tests nothing, and why.
@@ -71,6 +81,7 @@ impl Peer {
             Self::Python => vec![tools.join("venv/bin/python")],
             Self::H2load => on_path_or(&tools, "h2load"),
             Self::Nghttp => on_path_or(&tools, "nghttp"),
+            Self::Strace => on_path_or(&tools, "strace"),
         }
     }
 }

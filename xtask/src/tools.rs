@@ -39,6 +39,7 @@ pub(crate) fn add_to(steps: &mut Steps) {
     });
     steps.run("tool: Python grpcio", python);
     steps.run("tool: h2load", h2load);
+    steps.run("tool: strace", strace);
 }
 
 /// Builds and installs a program of a Go module, which is named as the last part of `package`.
@@ -85,16 +86,26 @@ fn python() -> Outcome {
     Ok(format!("{versions} have been installed"))
 }
 
-/// h2load comes with the distribution, which says its version.
+/// h2load, which says its version itself.
 fn h2load() -> Outcome {
-    if let Some(program) = on_path("h2load") {
-        return Ok(format!("{} is installed", program.display()));
-    }
     let remedy = "install h2load, a part of nghttp2 (Debian and Ubuntu: nghttp2-client, Fedora: \
                   nghttp2, macOS: brew install nghttp2), and run this again";
+    of_distribution("h2load", "nghttp2-client", remedy)
+}
+
+/// strace, which counts the system calls of a server.
+fn strace() -> Outcome {
+    of_distribution("strace", "strace", "install strace, and run this again")
+}
+
+/// A program that comes with the distribution: from apt's `package`, where apt is.
+fn of_distribution(name: &str, package: &str, remedy: &str) -> Outcome {
+    if let Some(program) = on_path(name) {
+        return Ok(format!("{} is installed", program.display()));
+    }
     let Some(root) = apt_get() else {
         return Err(format!(
-            "h2load is not on the PATH, and it takes apt-get and root to install it: {remedy}"
+            "{name} is not on the PATH, and it takes apt-get and root to install it: {remedy}"
         ));
     };
     let apt = |args: &[&str]| {
@@ -104,10 +115,10 @@ fn h2load() -> Outcome {
         apt
     };
     download(|| apt(&["update"]))?;
-    download(|| apt(&["install", "--yes", "--no-install-recommends", "nghttp2-client"]))?;
-    on_path("h2load")
+    download(|| apt(&["install", "--yes", "--no-install-recommends", package]))?;
+    on_path(name)
         .map(|program| format!("{} has been installed", program.display()))
-        .ok_or_else(|| format!("nghttp2-client did not bring h2load: {remedy}"))
+        .ok_or_else(|| format!("{package} did not bring {name}: {remedy}"))
 }
 
 /// How to run apt-get as root without being asked for a password, if that can be done.
