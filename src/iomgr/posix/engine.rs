@@ -58,6 +58,11 @@ pub(crate) trait PollingEngine: Send + Sync {
     /// triggered, and so look only for what is waited for.
     fn armed(&self, _pollee: &Pollee) {}
 
+    /// Whether a [`Readiness`](super::sys::Readiness) tells that the peer has closed its side.
+    fn hears_of_ends(&self) -> bool {
+        true
+    }
+
     /// Makes one of the pollers that sleep look again, whichever.
     fn wake_any(&self) {
         self.home().interrupt();

@@ -70,10 +70,7 @@ impl Source for EpollSet {
             // What only wakes is edge triggered too: each signal is an event, and it need not be
             // drained.
             if event.key() != Key::WAKEUP.0 {
-                let mut readiness = event.readiness();
-                // A set of many is not told.
-                readiness.hang_up |= self.is_one_of_many && readiness.read;
-                on_event(Key(event.key()), readiness);
+                on_event(Key(event.key()), event.readiness());
             }
         }
         Ok(())

@@ -85,6 +85,11 @@ impl PollingEngine for Epollex {
         apart::remove(pollset, pollee);
     }
 
+    /// EPOLLRDHUP cannot be had with EPOLLEXCLUSIVE.
+    fn hears_of_ends(&self) -> bool {
+        false
+    }
+
     fn wake_any(&self) {
         if let Err(error) = self.beacon.signal() {
             tracing::error!(%error, "no poller can be woken");

@@ -116,6 +116,12 @@ impl Fd {
         self.pollee.is_hung_up()
     }
 
+    /// Whether [`is_hung_up`](Self::is_hung_up) is told of a peer that closes its side only, and not
+    /// just of a connection that is broken or closed on both.
+    pub(crate) fn hears_of_ends(&self) -> bool {
+        self.iomgr.engine().hears_of_ends()
+    }
+
     /// Fires everything that is armed, and fails every later arming, with `error`. The fd stays
     /// open until it is dropped or orphaned.
     pub(crate) fn shutdown(&self, error: io::Error) {

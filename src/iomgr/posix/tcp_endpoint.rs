@@ -3,7 +3,7 @@
 use super::fd::Fd;
 use super::manager::Iomgr;
 use super::pollee::PollTarget;
-use super::sys;
+use super::sys::{self, Received};
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
@@ -66,6 +66,10 @@ impl TcpEndpoint {
         if matches!(peer, PeerAddress::Tcp(_)) {
             sys::set_nodelay(fd.as_fd())?;
         }
+        if matches!(peer, PeerAddress::Tcp(_)) && !fd.hears_of_ends() {
+            // Without it a short read is followed by another one, which finds the end or nothing.
+            sys::tell_unread(fd.as_fd());
+        }
         let input = Input {
             buffer: Vec::new(),
             filled: 0..0,
@@ -93,8 +97,11 @@ impl TcpEndpoint {
                 input.is_drained = false;
             }
             match sys::recvmsg(self.fd.as_fd(), &mut input.buffer) {
-                Ok(count) => {
-                    input.on_read(count, self.fd.is_hung_up());
+                Ok(Received { count, has_more }) => {
+                    // An error comes behind what was read, too, and is not counted.
+                    let may_end = self.fd.is_hung_up()
+                        || has_more.unwrap_or_else(|| !self.fd.hears_of_ends());
+                    input.on_read(count, may_end);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => input.is_drained = true,
@@ -140,13 +147,14 @@ impl TcpEndpoint {
 }
 
 impl Input {
-    /// Accounts for a read of `count` bytes into the whole buffer.
-    fn on_read(&mut self, count: usize, is_hung_up: bool) {
+    /// Accounts for a read of `count` bytes into the whole buffer, behind which `may_end` says
+    /// whether the stream's end may be without another event.
+    fn on_read(&mut self, count: usize, may_end: bool) {
         self.filled = 0..count;
         self.at_end = count == 0;
         // A short read has emptied the socket (epoll(7), "edge-triggered"), which saves the read
         // that would say so; except that the end of the stream may hide behind the last bytes.
-        self.is_drained = count < self.buffer.len() && !is_hung_up;
+        self.is_drained = count < self.buffer.len() && !may_end;
         self.adapt(count);
     }
 

@@ -68,7 +68,7 @@ impl Epoll {
 
     /// The same for an fd that is in other epoll sets too: an event wakes a thread that waits for
     /// one of them, and not for each (EPOLLEXCLUSIVE, Linux 4.5). That the peer has closed its side
-    /// cannot be asked for then, so every readable event says that it may have.
+    /// cannot be asked for then.
     ///
     /// # Errors
     /// `InvalidInput` where the kernel does not know it; see [`probe_exclusive`].

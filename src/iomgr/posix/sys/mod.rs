@@ -8,6 +8,7 @@
 mod epoll;
 mod eventfd;
 mod poll;
+mod recv;
 mod sockaddr;
 mod socket;
 mod timerfd;
@@ -15,10 +16,11 @@ mod timerfd;
 pub(crate) use epoll::{Epoll, EpollEvent, Readiness, probe_exclusive};
 pub(crate) use eventfd::{EventFd, drain};
 pub(crate) use poll::PollFds;
+pub(crate) use recv::{Received, recvmsg, tell_unread};
 pub(crate) use sockaddr::RawAddress;
 pub(crate) use socket::{
     Accepted, Family, Listening, accept, connect, connected, current_cpu, family_of_listener,
-    local_address, peer_credentials, recvmsg, sendmsg, set_nodelay, shutdown_write,
+    local_address, peer_credentials, sendmsg, set_nodelay, shutdown_write,
 };
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use socket::{connected_to_itself, listen};

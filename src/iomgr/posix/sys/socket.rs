@@ -1,4 +1,4 @@
-//! Sockets: listen, accept4, connect, recvmsg, sendmsg.
+//! Sockets: listen, accept4, connect, sendmsg.
 //!
 //! What std does well (TCP and UNIX listeners, addresses, options) is std's; here is what it
 //! lacks: SO_REUSEPORT before bind, a connect that does not wait, accept4 for every family, scatter
@@ -104,7 +104,7 @@ pub(crate) fn family_of_listener(socket: &OwnedFd) -> io::Result<Family> {
     Ok(family)
 }
 
-fn set_option(
+pub(super) fn set_option(
     socket: &impl AsRawFd,
     level: libc::c_int,
     name: libc::c_int,
@@ -218,20 +218,6 @@ pub(crate) fn connected(socket: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// Reads into `buffer` and gives how many bytes came; 0 is the end of the stream.
-///
-/// # Errors
-/// `WouldBlock` when there is nothing; otherwise as recvmsg(2) says. EINTR is tried again.
-pub(crate) fn recvmsg(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: msghdr is plain data for which all zeroes means no name, no data, no control.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = &mut slice;
-    message.msg_iovlen = 1;
-    // SAFETY: the header points at `slice`, which describes `buffer`; both outlive the call.
-    retry(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, 0) })
-}
-
 /// Writes what it can of `buffers`, in order, and gives how many bytes the kernel took.
 ///
 /// No SIGPIPE is raised when the peer is gone: that is the error EPIPE.
@@ -251,7 +237,7 @@ pub(crate) fn sendmsg(socket: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Re
 }
 
 /// Calls until a signal does not interrupt.
-fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+pub(super) fn retry(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     loop {
         match check_len(call()) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -92,6 +92,53 @@ fn bytes_and_the_end_in_one_event_are_both_seen() {
     assert_eq!(read_to_end(&iomgr, &mut endpoint).unwrap(), b"last words");
 }
 
+/// The same over TCP.
+fn tcp_endpoint(iomgr: &Arc<Iomgr>) -> (TcpEndpoint, TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, address) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let endpoint = TcpEndpoint::new(iomgr, ours.into(), PeerAddress::Tcp(address)).unwrap();
+    watch(iomgr, endpoint.fd());
+    (endpoint, peer)
+}
+
+#[test]
+fn the_end_of_a_tcp_stream_is_seen_with_its_last_bytes_and_after_them() {
+    for ends_early in [true, false] {
+        let iomgr = iomgr();
+        let (mut endpoint, mut peer) = tcp_endpoint(&iomgr);
+        peer.write_all(b"last words").unwrap();
+        let mut peer = Some(peer).filter(|_| !ends_early);
+        let fill = |context: &mut Context<'_>| endpoint.poll_fill(context).map_ok(<[u8]>::len);
+        let count = drive(&iomgr, fill).unwrap();
+        endpoint.consume(count);
+        assert_eq!(count, b"last words".len());
+        if peer.is_some() {
+            // Nothing comes, so that it waits for an event.
+            let context = &mut Context::from_waker(Waker::noop());
+            assert!(endpoint.poll_fill(context).is_pending());
+        }
+        drop(peer.take());
+        assert_eq!(read_to_end(&iomgr, &mut endpoint).unwrap(), b"");
+    }
+}
+
+#[test]
+fn a_reset_behind_the_last_bytes_is_seen() {
+    let iomgr = iomgr();
+    let (mut endpoint, mut peer) = tcp_endpoint(&iomgr);
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(endpoint.poll_write(context, &[IoSlice::new(b"unread")]).is_ready());
+    assert!(endpoint.poll_flush(context).is_ready());
+    assert_eq!(peer.peek(&mut [0; 16]).unwrap(), 6);
+    peer.write_all(b"last words").unwrap();
+    // Who closes without having read resets the connection.
+    drop(peer);
+    let error = read_to_end(&iomgr, &mut endpoint).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
 #[test]
 fn what_is_not_consumed_comes_again() {
     let iomgr = iomgr();
