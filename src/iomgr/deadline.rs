@@ -72,9 +72,14 @@ impl Deadline {
     /// assert_eq!(count(Deadline::NOW), 0);
     /// ```
     pub fn has_passed(self) -> bool {
+        self.has_passed_at(Instant::now)
+    }
+
+    /// The same by another clock, which is asked only if the answer depends on it.
+    pub(crate) fn has_passed_at(self, now: impl FnOnce() -> Instant) -> bool {
         match self.0 {
             Kind::Now => true,
-            Kind::At(instant) => instant <= Instant::now(),
+            Kind::At(instant) => instant <= now(),
             Kind::None => false,
         }
     }

@@ -10,8 +10,8 @@ use super::pollable::Pollable;
 use super::pollee::Pollee;
 use super::pollset::Pollset;
 use std::sync::Arc;
-use std::time::Duration;
-use std::{env, io};
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
 
 /// The environment variable that names the engine, as in gRPC's other languages.
 pub(crate) const STRATEGY: &str = "GRPC_POLL_STRATEGY";
@@ -31,6 +31,11 @@ impl Key {
 ///
 /// By default every pollset waits at home, for all fds, and one thread polls at a time. An engine
 /// that keeps pollsets apart has several pollers, and says otherwise below the first three.
+///
+/// **An engine comes from within this crate**: a file that implements this, and a line in [`ENGINES`].
+/// What it must keep to is made of lock orders and of internal types, which a trait for everybody would
+/// freeze, pollables and pollsets with it. Within the crate it is an open seam: the tests have an engine
+/// that follows a script, also in its time, for which there are the last two (`tests/scripted.rs`).
 pub(crate) trait PollingEngine: Send + Sync {
     /// The name that [`STRATEGY`] knows it by.
     fn name(&self) -> &'static str;
@@ -75,6 +80,16 @@ pub(crate) trait PollingEngine: Send + Sync {
     /// There is no clock to be had, so that each poller must mind the time itself.
     fn set_clock(&self, _delay: Duration) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// What time it is, for timers and the deadlines of waits.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Lets time pass when a wait has failed.
+    fn rest(&self, time: Duration) {
+        thread::sleep(time);
     }
 }
 

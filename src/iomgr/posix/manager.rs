@@ -5,6 +5,8 @@ use super::fd::FdTable;
 use super::pollable::Seat;
 use super::pollset::Pollset;
 use super::pollset_set::Graph;
+use super::timekeeping::{Minding, TimeKeeping};
+use super::trouble::{Rests, Trouble};
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{self, Run};
 use crate::iomgr::timers::{TimerId, Timers};
@@ -21,8 +23,8 @@ pub(crate) struct Iomgr {
     /// Locked before a pollset.
     graph: Mutex<Graph>,
     timers: Timers,
-    /// When the engine's clock expires, as far as it has one. Locked before the timers.
-    clock: Mutex<Option<Instant>>,
+    clock: TimeKeeping,
+    trouble: Trouble,
     /// Closures that were scheduled by threads outside any context, and those that were put off.
     /// A leaf lock.
     inbox: Mutex<Vec<Arc<dyn Run>>>,
@@ -73,8 +75,9 @@ impl Iomgr {
             engine,
             fds: FdTable::default(),
             graph: Mutex::default(),
-            clock: Mutex::default(),
             timers: Timers::default(),
+            clock: TimeKeeping::default(),
+            trouble: Trouble::default(),
             inbox: Mutex::default(),
             sleepers,
             is_called,
@@ -95,6 +98,11 @@ impl Iomgr {
     #[cfg(all(test, not(turnstile_loom)))]
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.fds.len(), self.timers.len())
+    }
+
+    /// The time, for what is compared with timers.
+    pub(crate) fn now(&self) -> Instant {
+        self.engine.now()
     }
 
     /// The name of the engine.
@@ -126,6 +134,7 @@ impl Iomgr {
         deadline: Deadline,
         is_idle: impl FnOnce() -> bool,
     ) {
+        // Who stands behind the poller waits on a condition variable, which has the system's clock.
         let until =
             if deadline == Deadline::NOW { Some(Instant::now()) } else { deadline.instant() };
         if let Some(seat) = pollset.enter(self.engine.home(), until, is_idle) {
@@ -136,62 +145,62 @@ impl Iomgr {
 
     /// Waits for events as the poller.
     fn poll(&self, seat: &Seat<'_>, deadline: Deadline) {
+        let mut rests = Rests::default();
         loop {
             seat.fall_asleep();
             self.sleepers.fetch_add(1, SeqCst);
             // One who was called and found no sleeper must not keep others from calling this one.
             self.is_called.swap(false, SeqCst);
-            let timeout = if seat.is_kicked() || !self.inbox.lock().is_empty() {
-                Some(Duration::ZERO)
+            let (timeout, minding) = if seat.is_kicked() || !self.inbox.lock().is_empty() {
+                (Some(Duration::ZERO), None)
             } else {
                 self.timeout(deadline)
             };
-            let found = self.wait(seat, timeout);
-            if found || seat.is_kicked() || deadline.has_passed() {
-                return;
+            let found = self.wait(seat, timeout, &mut rests);
+            drop(minding);
+            if found || seat.is_kicked() || deadline.has_passed_at(|| self.engine.now()) {
+                return self.hand_on_time();
             }
         }
     }
 
-    /// How long the poller may sleep: until `deadline` or the next timer.
-    fn timeout(&self, deadline: Deadline) -> Option<Duration> {
+    /// How long the poller may sleep: until `deadline` or the next timer, if it must mind that.
+    fn timeout(&self, deadline: Deadline) -> (Option<Duration>, Option<Minding<'_>>) {
         if deadline == Deadline::NOW {
-            return Some(Duration::ZERO);
+            return (Some(Duration::ZERO), None);
         }
         let timer = self.timers.next_deadline();
         if timer.is_none() && deadline.instant().is_none() {
-            return None;
+            return (None, None);
         }
-        let now = Instant::now();
+        let now = self.engine.now();
         let timer = timer.filter(|timer| *timer <= now || !self.is_time_kept());
-        let next = [deadline.instant(), timer].into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(now))
+        let Some(next) = [deadline.instant(), timer].into_iter().flatten().min() else {
+            return (None, None);
+        };
+        let is_one_of_many = timer.is_some() && self.engine.keeps_pollsets_apart();
+        let minding = is_one_of_many.then(|| self.clock.mind(next));
+        (Some(next.saturating_duration_since(now)), minding)
     }
 
     /// Whether one of those that sleep is woken at the earliest timer, without minding it.
     fn is_time_kept(&self) -> bool {
-        if !self.engine.keeps_pollsets_apart() {
-            return false;
+        self.clock.is_by_clock(&*self.engine, &self.timers, &self.trouble)
+    }
+
+    /// This thread may not be back for the next timer, and others may sleep.
+    fn hand_on_time(&self) {
+        if self.engine.keeps_pollsets_apart()
+            && let Some(timer) = self.timers.next_deadline()
+            && !self.is_time_kept()
+            && !self.clock.is_minded(timer)
+        {
+            self.call();
         }
-        // Both are looked at under the lock: whoever was late would set the clock to what is not
-        // the earliest any more, and take back its last call.
-        let mut clock = self.clock.lock();
-        let Some(timer) = self.timers.next_deadline() else { return true };
-        let now = Instant::now();
-        if clock.is_some_and(|set| now < set && set <= timer) {
-            return true;
-        }
-        let set = self.engine.set_clock(timer.saturating_duration_since(now));
-        *clock = set.is_ok().then_some(timer);
-        drop(clock);
-        if let Err(error) = &set {
-            tracing::error!(%error, "the clock cannot be set");
-        }
-        set.is_ok()
     }
 
     /// One wait of a poller. Schedules what became ready, and says whether anything did.
-    fn wait(&self, seat: &Seat<'_>, timeout: Option<Duration>) -> bool {
+    fn wait(&self, seat: &Seat<'_>, timeout: Option<Duration>, rests: &mut Rests) -> bool {
         let mut found = false;
         let on_event = |key, readiness, fired: &mut Vec<Waker>| {
             self.fds.on_event(key, readiness, fired);
@@ -200,29 +209,48 @@ impl Iomgr {
             found = true;
             waker.wake();
         };
-        match seat.wait(timeout, on_event, fire) {
-            // A signal: the loop goes on with what is left of the time (grpc#28037).
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => tracing::error!(%error, engine = self.engine.name(), "cannot poll"),
-            Ok(()) => {}
-        }
+        let waited = seat.wait(timeout, on_event, fire);
         self.sleepers.fetch_sub(1, SeqCst);
         // Before it looks: who calls after this calls another.
         self.is_called.swap(false, SeqCst);
+        match waited {
+            // A signal: the loop goes on with what is left of the time (grpc#28037).
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                self.rest(&error, if found { Some(Duration::ZERO) } else { timeout }, rests)
+            }
+            Ok(()) => {}
+        }
         found |= self.schedule_due_timers();
         found |= self.schedule_inbox();
         found
+    }
+
+    /// Lets some time pass after a wait that failed, as the next one will fail at once, too; not more
+    /// than the wait may have taken.
+    fn rest(&self, error: &io::Error, timeout: Option<Duration>, rests: &mut Rests) {
+        let now = self.engine.now();
+        if self.trouble.is_new(error, now) {
+            tracing::error!(
+                %error, engine = self.engine.name(),
+                "cannot wait for events; trying again with rests in between",
+            );
+        }
+        let timer = self.timers.next_deadline().map(|timer| timer.saturating_duration_since(now));
+        let rest =
+            [timeout, timer].into_iter().flatten().fold(rests.after_failure(), Duration::min);
+        if !rest.is_zero() {
+            self.engine.rest(rest);
+        }
     }
 
     fn schedule_due_timers(&self) -> bool {
         if self.timers.next_deadline().is_none() {
             return false;
         }
-        let due = self.timers.take_due(Instant::now());
+        let due = self.timers.take_due(self.engine.now());
         let found = !due.is_empty();
         due.into_iter().for_each(|closure| self.submit(closure));
-        // This thread may not be back for the next one.
-        self.is_time_kept();
         found
     }
 

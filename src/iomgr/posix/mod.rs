@@ -16,6 +16,8 @@ mod pollable;
 mod pollee;
 mod pollset;
 mod pollset_set;
+mod timekeeping;
+mod trouble;
 mod turnstile;
 mod watch;
 

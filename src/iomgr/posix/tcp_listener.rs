@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many connections one run takes before others get the thread.
 const ACCEPTS_PER_RUN: usize = 64;
@@ -157,7 +157,7 @@ impl TcpListener {
     fn rest(self: &Arc<Self>) {
         let mut state = self.state.lock();
         if state.socket.is_some() {
-            let timer = self.iomgr.timer_init(Instant::now() + REST, self.clone());
+            let timer = self.iomgr.timer_init(self.iomgr.now() + REST, self.clone());
             state.resting = Some(timer);
         }
     }

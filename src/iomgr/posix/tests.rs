@@ -4,6 +4,7 @@ mod apart;
 mod connects;
 mod fds;
 mod pollers;
+mod scripted;
 mod streams;
 
 use super::engine::Preferences;

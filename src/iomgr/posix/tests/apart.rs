@@ -163,6 +163,8 @@ fn a_thread_that_sleeps_in_a_pollset_that_moves_wakes_for_the_new_fd() {
                 // Where every thread waits for everything, the event has been there before.
                 if fd.notify_on_read(&read.waker()).is_ready() {
                     is_done.fetch_add(1, SeqCst);
+                    // Of this the sleeper is not told otherwise.
+                    pollset.kick();
                 }
                 set.add_fd(fd.pollee()).unwrap();
             }
