@@ -28,7 +28,7 @@ pub(crate) const ECHO: MethodDescriptor<Bytes, Bytes, Raw> =
 pub(crate) const THREAD: &str = "serves";
 
 /// The polling engines that there are.
-const ENGINES: [&str; 2] = ["epollex", "epoll1"];
+const ENGINES: [&str; 3] = ["epollex", "epoll1", "poll"];
 
 const STRATEGY: &str = "GRPC_POLL_STRATEGY";
 const ROLE: &str = "TURNSTILE_SYSCALLS_SERVE";

@@ -9,6 +9,7 @@ use super::poll::Poll;
 use super::pollable::Pollable;
 use super::pollee::Pollee;
 use super::pollset::Pollset;
+use super::watch::Interest;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
@@ -59,9 +60,13 @@ pub(crate) trait PollingEngine: Send + Sync {
     /// The promise of [`add_to_pollset`](Self::add_to_pollset) ends.
     fn remove_from_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) {}
 
-    /// Somebody waits for the fd in another direction than before. For engines that are level
-    /// triggered, and so look only for what is waited for.
-    fn armed(&self, _pollee: &Pollee) {}
+    /// Somebody waits for the fd in this direction. For engines that look only for what is waited for.
+    ///
+    /// # Errors
+    /// The system's: nobody will be told.
+    fn armed(&self, _pollee: &Arc<Pollee>, _direction: Interest) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Whether a [`Readiness`](super::sys::Readiness) tells that the peer has closed its side.
     fn hears_of_ends(&self) -> bool {

@@ -34,7 +34,7 @@ impl EpollSet {
     pub(super) fn one_of_many(common: [BorrowedFd<'_>; 2]) -> io::Result<Self> {
         let set = Self::new(true)?;
         for fd in common {
-            set.epoll.add_exclusive(fd, Key::WAKEUP.0)?;
+            set.epoll.add_exclusive(fd, Key::WAKEUP.0, false)?;
         }
         Ok(set)
     }
@@ -50,7 +50,7 @@ impl EpollSet {
 impl Source for EpollSet {
     fn add(&self, pollee: &Arc<Pollee>, fd: &Arc<OwnedFd>) -> io::Result<()> {
         match self.is_one_of_many {
-            true => self.epoll.add_exclusive(fd.as_fd(), pollee.key().0),
+            true => self.epoll.add_exclusive(fd.as_fd(), pollee.key().0, pollee.writes()),
             false => self.epoll.add(fd.as_fd(), pollee.key().0),
         }
     }

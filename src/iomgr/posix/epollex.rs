@@ -14,8 +14,9 @@
 //! pollable, and the others of its pollsets stand behind it.
 //!
 //! An fd may be in several epoll sets. It is there with EPOLLEXCLUSIVE, so that an event wakes one
-//! thread; the others' sets report it too when somebody waits for them next, which is harmless. Every
-//! set also has two fds of the process: the beacon, which calls any one of those that sleep, and the
+//! thread; the others' sets report it too when somebody waits for them next, which is harmless. Since an
+//! fd that is ready when it is added does wake them all, it is there for reading only until somebody has
+//! to wait to write. Every set also has two fds of the process: the beacon, which calls any one of those that sleep, and the
 //! clock, which expires with the earliest timer.
 
 use super::apart::{self, Apart};
@@ -25,6 +26,7 @@ use super::pollable::Pollable;
 use super::pollee::Pollee;
 use super::pollset::Pollset;
 use super::sys::{self, EventFd, TimerFd};
+use super::watch::Interest;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -83,6 +85,10 @@ impl PollingEngine for Epollex {
 
     fn remove_from_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) {
         apart::remove(pollset, pollee);
+    }
+
+    fn armed(&self, pollee: &Arc<Pollee>, direction: Interest) -> io::Result<()> {
+        if direction == Interest::WRITE { pollee.wait_to_write() } else { Ok(()) }
     }
 
     /// EPOLLRDHUP cannot be had with EPOLLEXCLUSIVE.

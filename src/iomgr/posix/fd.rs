@@ -4,6 +4,7 @@ use super::engine::Key;
 use super::manager::Iomgr;
 use super::pollee::{PollTarget, Pollee};
 use super::sys::Readiness;
+use super::watch::Interest;
 use crate::iomgr::readiness::Reason;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use std::collections::HashMap;
@@ -93,12 +94,12 @@ impl Fd {
 
     /// Uses up a readable event, or arms `waker` for the next one. See [`ReadinessCell::arm`].
     pub(crate) fn notify_on_read(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.armed(self.pollee.arm_read(waker))
+        self.armed(Interest::READ, self.pollee.arm_read(waker))
     }
 
     /// The same for a writable event.
     pub(crate) fn notify_on_write(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.armed(self.pollee.arm_write(waker))
+        self.armed(Interest::WRITE, self.pollee.arm_write(waker))
     }
 
     /// The same for an error event.
@@ -107,7 +108,7 @@ impl Fd {
         expect(dead_code, reason = "error-queue users come with their issue")
     )]
     pub(crate) fn notify_on_error(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.armed(self.pollee.arm_error(waker))
+        self.armed(Interest::ERROR, self.pollee.arm_error(waker))
     }
 
     /// Whether the peer has closed its side, so that a short read may be followed by the end of
@@ -129,11 +130,14 @@ impl Fd {
     }
 
     /// The engine hears of what waits for it.
-    fn armed(&self, answer: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-        if answer.is_pending() {
-            self.iomgr.engine().armed(&self.pollee);
+    fn armed(&self, direction: Interest, answer: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        match answer {
+            Poll::Pending => match self.iomgr.engine().armed(&self.pollee, direction) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+            ready @ Poll::Ready(_) => ready,
         }
-        answer
     }
 
     /// Takes the fd out of the engine and hands it back, open.

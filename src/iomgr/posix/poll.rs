@@ -25,6 +25,7 @@ use super::pollable::Pollable;
 use super::pollee::Pollee;
 use super::pollset::Pollset;
 use super::sys::{self, TimerFd};
+use super::watch::Interest;
 use crate::sync::{AtomicUsize, Ordering::SeqCst};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
@@ -55,6 +56,15 @@ impl Poll {
     }
 }
 
+impl Poll {
+    /// Sees to it that one of those that sleep watches what is armed.
+    fn look_after(&self, pollee: &Pollee) {
+        if self.sleepers.fetch_add(0, SeqCst) > 0 && pollee.lacks_watcher() {
+            pollee.call_watcher();
+        }
+    }
+}
+
 impl Apart for Poll {
     fn pollable(&self, only: Option<Weak<Pollee>>) -> io::Result<Arc<Pollable>> {
         let pollable = Pollable::apart(Box::new(PollList::new(&self.sleepers)?), only);
@@ -82,7 +92,7 @@ impl PollingEngine for Poll {
 
     fn add_to_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) -> io::Result<()> {
         apart::add(self, pollset, pollee)?;
-        self.armed(pollee);
+        self.look_after(pollee);
         Ok(())
     }
 
@@ -90,10 +100,9 @@ impl PollingEngine for Poll {
         apart::remove(pollset, pollee);
     }
 
-    fn armed(&self, pollee: &Pollee) {
-        if self.sleepers.fetch_add(0, SeqCst) > 0 && pollee.lacks_watcher() {
-            pollee.call_watcher();
-        }
+    fn armed(&self, pollee: &Arc<Pollee>, _direction: Interest) -> io::Result<()> {
+        self.look_after(pollee);
+        Ok(())
     }
 
     fn wake_any(&self) {

@@ -56,6 +56,8 @@ pub(crate) struct Pollee {
     cells: Cells,
     /// For engines that look only for what is armed.
     watch: Watch,
+    /// Somebody has waited to write. Set under the membership's lock.
+    writes: AtomicBool,
     /// Locked after a pollset's lock; the system is called under it, and leaves are locked. That of an
     /// engine's own fd comes after all others.
     membership: Mutex<Membership>,
@@ -74,7 +76,7 @@ impl Pollee {
     pub(super) fn new(key: Key, fd: Arc<OwnedFd>) -> Arc<Self> {
         let membership = Mutex::new(Membership { fd: Some(fd), pollables: Vec::new(), own: None });
         let (cells, watch) = (Cells::default(), Watch::default());
-        Arc::new(Self { key, cells, watch, membership })
+        Arc::new(Self { key, cells, watch, writes: AtomicBool::new(false), membership })
     }
 
     pub(super) fn key(&self) -> Key {
@@ -121,6 +123,33 @@ impl Pollee {
             *own = Some(pollable);
         }
         Ok(own.clone())
+    }
+
+    /// Whether sources are to tell that it can be written.
+    pub(super) fn writes(&self) -> bool {
+        self.writes.load(Ordering::Acquire)
+    }
+
+    /// From the first time on that somebody waits to write, sources tell when that is possible. For
+    /// engines whose sources are not asked before: the fd joins each of them anew, which tells what is
+    /// there already.
+    ///
+    /// # Errors
+    /// The source's; then it is tried again the next time.
+    pub(super) fn wait_to_write(self: &Arc<Self>) -> io::Result<()> {
+        if self.writes() {
+            return Ok(());
+        }
+        let membership = self.membership.lock();
+        let Membership { fd: Some(fd), pollables, .. } = &*membership else { return Ok(()) };
+        self.writes.store(true, Ordering::Release);
+        for pollable in pollables.iter().filter_map(Weak::upgrade) {
+            pollable.remove(self, fd.as_fd());
+            pollable
+                .insert(self, fd)
+                .inspect_err(|_| self.writes.store(false, Ordering::Release))?;
+        }
+        Ok(())
     }
 
     /// Claims what is armed and not watched by another poller.

@@ -8,7 +8,7 @@ use crate::sync::{AtomicBool, AtomicU8, Ordering::SeqCst};
 
 /// Directions of an fd.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Interest(u8);
+pub(crate) struct Interest(u8);
 
 impl Interest {
     pub(super) const READ: Self = Self(1);

@@ -68,12 +68,19 @@ impl Epoll {
 
     /// The same for an fd that is in other epoll sets too: an event wakes a thread that waits for
     /// one of them, and not for each (EPOLLEXCLUSIVE, Linux 4.5). That the peer has closed its side
-    /// cannot be asked for then.
+    /// cannot be asked for then. Writable events only if `writes`: an fd that is ready when it is added
+    /// wakes every set, and a socket nearly always is for writing.
     ///
     /// # Errors
     /// `InvalidInput` where the kernel does not know it; see [`probe_exclusive`].
-    pub(crate) fn add_exclusive(&self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
-        let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET | libc::EPOLLEXCLUSIVE;
+    pub(crate) fn add_exclusive(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: u64,
+        writes: bool,
+    ) -> io::Result<()> {
+        let writes = if writes { libc::EPOLLOUT } else { 0 };
+        let interest = libc::EPOLLIN | writes | libc::EPOLLET | libc::EPOLLEXCLUSIVE;
         let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: key };
         self.control(libc::EPOLL_CTL_ADD, fd, &mut event)
     }
