@@ -1,6 +1,7 @@
 //! The rules of the source's layers, and of its docs, checked on its text.
 
 mod architecture {
+    mod conformance;
     pub(crate) mod examples;
 }
 

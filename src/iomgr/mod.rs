@@ -45,7 +45,8 @@ pub(crate) use turn::Turn;
 pub(crate) use posix::loom_models::iomgr as iomgr_for_tests;
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use posix::tests::{
-    endpoint as endpoint_for_tests, iomgr as iomgr_for_tests, pollset as pollset_for_tests,
+    Sleepers, endpoint as endpoint_for_tests, iomgr as iomgr_for_tests, iomgr_on, on_every_engine,
+    pollset as pollset_for_tests,
 };
 
 #[cfg(all(test, turnstile_loom))]

@@ -1,5 +1,6 @@
 //! A server over sockets that the test has made, so that it sees each write and each close.
 
+mod engines;
 mod observed;
 
 use super::connections::Connections;
@@ -11,7 +12,7 @@ use crate::call::{Batch, Call, MessageRules, Outcome};
 use crate::cq::CompletionQueue;
 use crate::cq::sealed::Queue as _;
 use crate::iomgr::{
-    AcceptHandler as _, Deadline, ExecCtx, PollsetSet, Run as _, endpoint_for_tests,
+    AcceptHandler as _, Deadline, ExecCtx, Iomgr, PollsetSet, Run as _, endpoint_for_tests,
     iomgr_for_tests,
 };
 use crate::service::{self, Attachment};
@@ -30,7 +31,11 @@ type Queue = CompletionQueue<u32, Outcome>;
 
 /// A server that listens nowhere, and a queue, over an I/O manager of their own.
 fn server() -> (Server, Queue) {
-    let iomgr = iomgr_for_tests();
+    server_on(iomgr_for_tests())
+}
+
+/// The same over this I/O manager, which nothing else uses.
+fn server_on(iomgr: Arc<Iomgr>) -> (Server, Queue) {
     let queue = Queue::on(iomgr.clone());
     let (set, run_queue) = (PollsetSet::everybody(&iomgr), RunQueue::new(iomgr.clone()));
     for pollset in [queue.core().pollset(), run_queue.pollset()] {
@@ -85,6 +90,11 @@ impl Client {
             }
         }
     }
+}
+
+/// The frames that have come, whatever the write.
+fn frames_of(client: &Client) -> Vec<Frame> {
+    client.writes().into_iter().flatten().collect()
 }
 
 /// Does what there is to do, without waiting.

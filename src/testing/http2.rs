@@ -5,6 +5,7 @@
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 
@@ -47,8 +48,17 @@ pub(crate) fn request(stream: u32) -> Vec<u8> {
     request_for("/test.Test/Test", stream)
 }
 
-/// The same, of another method.
+/// The same, after which messages may come.
+pub(crate) fn open_request(stream: u32) -> Vec<u8> {
+    request_with("/test.Test/Test", stream, END_HEADERS)
+}
+
+/// A request without a message, of another method.
 pub(crate) fn request_for(path: &str, stream: u32) -> Vec<u8> {
+    request_with(path, stream, END_HEADERS | END_STREAM)
+}
+
+fn request_with(path: &str, stream: u32, flags: u8) -> Vec<u8> {
     let fields = [
         (":method", "POST"),
         (":scheme", "http"),
@@ -66,7 +76,7 @@ pub(crate) fn request_for(path: &str, stream: u32) -> Vec<u8> {
             block.extend(text.as_bytes());
         }
     }
-    frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
+    frame(HEADERS, flags, stream, &block)
 }
 
 /// The frames in `bytes`, of which each must be whole.

@@ -4,10 +4,16 @@ use super::{
     CallbackQueue, Counted, Deadline, PATIENCE, PluckQueue, Queue, begin, callbacks, iomgr,
     patience, post,
 };
+use crate::iomgr::{Iomgr, on_every_engine};
 use std::collections::HashSet;
 use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use std::{iter, thread};
+
+on_every_engine! {
+    threads_of_one_queue_get_each_event_once_and_none_goes_home_early,
+    one_thread_serves_many_queues_on_one_engine,
+}
 
 #[test]
 fn a_tag_comes_out_once_with_its_outcome_and_in_order() {
@@ -65,9 +71,8 @@ fn what_is_ready_is_given_even_when_the_deadline_has_passed() {
     assert_eq!(queue.next(Deadline::NOW).unwrap().tag, 1);
 }
 
-#[test]
-fn threads_of_one_queue_get_each_event_once_and_none_goes_home_early() {
-    let queue = Queue::<u32>::on(iomgr());
+fn threads_of_one_queue_get_each_event_once_and_none_goes_home_early(iomgr: &Arc<Iomgr>) {
+    let queue = Queue::<u32>::on(iomgr.clone());
     let taken = thread::scope(|scope| {
         let takers: Vec<_> = (0..4)
             .map(|_| {
@@ -92,9 +97,7 @@ fn threads_of_one_queue_get_each_event_once_and_none_goes_home_early() {
     assert_eq!(taken.iter().collect::<HashSet<_>>().len(), 4000);
 }
 
-#[test]
-fn one_thread_serves_many_queues_on_one_engine() {
-    let iomgr = iomgr();
+fn one_thread_serves_many_queues_on_one_engine(iomgr: &Arc<Iomgr>) {
     let queues: Vec<_> = (0..50).map(|_| Queue::<usize>::on(iomgr.clone())).collect();
     for (index, queue) in queues.iter().enumerate() {
         post(queue, index);

@@ -92,7 +92,7 @@ impl Fd {
         is_wanted.then(|| PollTarget::new(&self.iomgr, &self.pollee))
     }
 
-    /// Uses up a readable event, or arms `waker` for the next one. See [`ReadinessCell::arm`].
+    /// Uses up a readable event, or arms `waker` for the next one. See [`ReadinessCell::arm`](crate::iomgr::readiness::ReadinessCell::arm).
     pub(crate) fn notify_on_read(&self, waker: &Waker) -> Poll<io::Result<()>> {
         self.armed(Interest::READ, self.pollee.arm_read(waker))
     }

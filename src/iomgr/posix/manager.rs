@@ -32,6 +32,9 @@ pub(crate) struct Iomgr {
     sleepers: AtomicUsize,
     /// One of them has been woken, and has not looked yet.
     is_called: AtomicBool,
+    /// How often a thread has come back from the engine.
+    #[cfg(all(test, not(turnstile_loom)))]
+    waits: AtomicUsize,
 }
 
 /// The process's manager, made when the first queue is.
@@ -81,6 +84,8 @@ impl Iomgr {
             inbox: Mutex::default(),
             sleepers,
             is_called,
+            #[cfg(all(test, not(turnstile_loom)))]
+            waits: AtomicUsize::new(0),
         })
     }
 
@@ -103,6 +108,18 @@ impl Iomgr {
     /// The time, for what is compared with timers.
     pub(crate) fn now(&self) -> Instant {
         self.engine.now()
+    }
+
+    /// How many threads sleep in the engine, or are about to.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn sleepers(&self) -> usize {
+        self.sleepers.load(SeqCst)
+    }
+
+    /// How often a thread has come back from the engine.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn waits(&self) -> usize {
+        self.waits.load(SeqCst)
     }
 
     /// The name of the engine.
@@ -210,6 +227,8 @@ impl Iomgr {
             waker.wake();
         };
         let waited = seat.wait(timeout, on_event, fire);
+        #[cfg(all(test, not(turnstile_loom)))]
+        self.waits.fetch_add(1, SeqCst);
         self.sleepers.fetch_sub(1, SeqCst);
         // Before it looks: who calls after this calls another.
         self.is_called.swap(false, SeqCst);

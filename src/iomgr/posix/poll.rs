@@ -35,7 +35,8 @@ use std::{io, thread};
 
 pub(crate) struct Poll {
     timer: TimerFd,
-    /// The timer as a member of every list, always armed: one of those that sleep watches it.
+    /// The timer as a member of every list, armed from the first time on that it is set: one of those
+    /// that sleep watches it.
     clock: Arc<Pollee>,
     /// How many waits are under way.
     sleepers: Arc<AtomicUsize>,
@@ -47,7 +48,6 @@ impl Poll {
     pub(crate) fn new() -> io::Result<Self> {
         let (timer, sleepers) = (TimerFd::new()?, Arc::new(AtomicUsize::new(0)));
         let clock = Pollee::new(Key::WAKEUP, Arc::new(timer.as_fd().try_clone_to_owned()?));
-        let _ = clock.arm_read(Waker::noop());
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let list = PollList::new(&sleepers)?;
         let home = Pollable::shared(Box::new(list), cores, sys::current_cpu);
@@ -110,6 +110,10 @@ impl PollingEngine for Poll {
     }
 
     fn set_clock(&self, delay: Duration) -> io::Result<()> {
-        self.timer.set(delay)
+        self.timer.set(delay)?;
+        // No event reaches it, so that it stays armed.
+        let _ = self.clock.arm_read(Waker::noop());
+        self.look_after(&self.clock);
+        Ok(())
     }
 }

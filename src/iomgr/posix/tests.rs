@@ -1,11 +1,34 @@
-//! Tests of the I/O manager over the real engine: one for each fault known from the field.
+//! Tests of the I/O manager over real engines.
 
-mod apart;
-mod connects;
-mod fds;
-mod pollers;
+/// Makes each of these functions, which take an [`Iomgr`] that is theirs alone, a test on every engine
+/// with its name in the path: `fds::poll::a_read_fires_once_for_each_arming`.
+///
+/// A function that is on no list is never used, which the compiler tells. This is the one place that
+/// names the engines; a test of [`conformance`] compares it with what there is.
+macro_rules! on_every_engine {
+    (@engines $($then:tt)*) => { $crate::iomgr::on_every_engine! { $($then)* epollex epoll1 poll } };
+    (@names $($engine:ident)+) => { [$(stringify!($engine)),+] };
+    (@each $tests:tt $($engine:ident)+) => {
+        $($crate::iomgr::on_every_engine! { @on $engine $tests })+
+    };
+    (@on $engine:ident [$($test:ident)+]) => {
+        mod $engine {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&$crate::iomgr::iomgr_on(stringify!($engine)));
+                }
+            )+
+        }
+    };
+    ($($test:ident),+ $(,)?) => {
+        $crate::iomgr::on_every_engine! { @engines @each [$($test)+] }
+    };
+}
+pub(crate) use on_every_engine;
+
+mod conformance;
 mod scripted;
-mod streams;
 
 use super::engine::Preferences;
 use super::fd::Fd;
@@ -16,12 +39,14 @@ use super::tcp_endpoint::TcpEndpoint;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::task::Wake;
 use std::time::Duration;
+use std::{fs, thread};
 
 /// Long enough that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +55,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn iomgr() -> Arc<Iomgr> {
     let engine = Preferences::of_environment().engine();
     Iomgr::new(engine.expect("the engine of the environment works here"))
+}
+
+/// The same over the engine of this name.
+pub(crate) fn iomgr_on(engine: &str) -> Arc<Iomgr> {
+    Iomgr::new(Preferences::of_program(engine).engine().expect("the engine works here"))
 }
 
 /// An endpoint over a non-blocking socket of any kind. One that keeps the bounds of writes, as a datagram socket
@@ -102,4 +132,50 @@ fn work_until(iomgr: &Iomgr, pollset: &Arc<Pollset>, mut is_done: impl FnMut() -
         iomgr.work(pollset, deadline, || true);
         context.flush();
     }
+}
+
+/// The threads of a test, by the numbers that the system knows them by.
+#[derive(Default)]
+pub(crate) struct Sleepers(Mutex<Vec<u32>>);
+
+impl Sleepers {
+    /// The calling thread is going to sleep.
+    pub(crate) fn add_this_thread(&self) {
+        self.0.lock().unwrap().push(this_thread());
+    }
+
+    /// The calling thread has come back, and may sleep elsewhere.
+    pub(crate) fn remove_this_thread(&self) {
+        let this_thread = this_thread();
+        self.0.lock().unwrap().retain(|it| *it != this_thread);
+    }
+
+    /// Waits until `count` threads have come and all of them sleep, as pollers or behind one. Who is
+    /// added sleeps nowhere else.
+    pub(crate) fn wait_for(&self, iomgr: &Iomgr, count: usize) {
+        let patience = Deadline::after(PATIENCE);
+        let mut in_a_row = 0;
+        // Twice, since the threads are looked at one after the other.
+        while in_a_row < 2 {
+            assert!(!patience.has_passed(), "they do not fall asleep");
+            thread::yield_now();
+            let threads = self.0.lock().unwrap();
+            let all_sleep = threads.len() == count && threads.iter().all(|it| sleeps(*it));
+            in_a_row = if all_sleep && iomgr.sleepers() > 0 { in_a_row + 1 } else { 0 };
+        }
+    }
+}
+
+/// The number of the calling thread.
+fn this_thread() -> u32 {
+    let link = fs::read_link("/proc/thread-self").expect("Linux has it");
+    let number = link.file_name().and_then(OsStr::to_str).and_then(|it| it.parse().ok());
+    number.expect("it ends in the thread's number")
+}
+
+/// Whether a thread of this process waits in the kernel.
+fn sleeps(thread: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+    // The state comes after the name, which is in parentheses and may have any character.
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
 }

@@ -148,10 +148,30 @@ pub(crate) fn probe_exclusive() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::probe_exclusive;
+    use super::super::EventFd;
+    use super::{Epoll, probe_exclusive};
+    use std::io::ErrorKind;
+    use std::os::fd::AsFd;
 
     #[test]
     fn the_kernel_of_the_tests_knows_exclusive_wakeups() {
         probe_exclusive().unwrap();
+    }
+
+    /// The rules of epoll_ctl(2) for EPOLLEXCLUSIVE.
+    #[test]
+    fn what_is_exclusive_is_neither_modified_nor_an_epoll_set() {
+        let (epoll, other, fd) =
+            (Epoll::new().unwrap(), Epoll::new().unwrap(), EventFd::new().unwrap());
+        epoll.add_exclusive(fd.as_fd(), 1, true).unwrap();
+        let interest = libc::EPOLLIN | libc::EPOLLET;
+        let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: 2 };
+        let modified = epoll.control(libc::EPOLL_CTL_MOD, fd.as_fd(), &mut event);
+        assert_eq!(modified.unwrap_err().kind(), ErrorKind::InvalidInput);
+        let nested = epoll.add_exclusive(other.0.as_fd(), 3, true);
+        assert_eq!(nested.unwrap_err().kind(), ErrorKind::InvalidInput);
+        // It is taken out, and added again.
+        epoll.delete(fd.as_fd()).unwrap();
+        epoll.add_exclusive(fd.as_fd(), 1, true).unwrap();
     }
 }

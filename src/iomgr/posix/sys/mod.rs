@@ -7,6 +7,8 @@
 
 mod epoll;
 mod eventfd;
+#[cfg(all(test, not(turnstile_loom)))]
+pub(crate) mod for_tests;
 mod poll;
 mod recv;
 mod sockaddr;
