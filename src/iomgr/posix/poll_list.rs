@@ -18,12 +18,12 @@ use super::watch::Interest;
 use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering::SeqCst};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub(super) struct PollList {
-    /// A leaf lock.
-    members: Mutex<Vec<(Arc<Pollee>, Arc<OwnedFd>)>>,
+    /// The fds are their owners', also while another thread drops the list. A leaf lock.
+    members: Mutex<Vec<(Arc<Pollee>, Weak<OwnedFd>)>>,
     wakeup: EventFd,
     /// How many waits are under way, of all lists of the engine.
     sleepers: Arc<AtomicUsize>,
@@ -82,9 +82,15 @@ impl PollList {
     fn watch(&self, buffers: &mut Buffers) {
         for (pollee, fd) in self.members.lock().iter() {
             let interest = pollee.watch();
-            if !interest.is_empty() {
-                buffers.watched.push(Watched { pollee: pollee.clone(), interest });
-                buffers.fds.push(fd.clone());
+            if interest.is_empty() {
+                continue;
+            }
+            match fd.upgrade() {
+                Some(fd) => {
+                    buffers.watched.push(Watched { pollee: pollee.clone(), interest });
+                    buffers.fds.push(fd);
+                }
+                None => pollee.unwatch(interest),
             }
         }
     }
@@ -117,7 +123,7 @@ impl Buffers {
 
 impl Source for PollList {
     fn add(&self, pollee: &Arc<Pollee>, fd: &Arc<OwnedFd>) -> io::Result<()> {
-        self.members.lock().push((pollee.clone(), fd.clone()));
+        self.members.lock().push((pollee.clone(), Arc::downgrade(fd)));
         Ok(())
     }
 
@@ -150,10 +156,11 @@ impl Source for PollList {
         self.watch(buffers);
         let found = buffers.poll(&self.wakeup, timeout);
         let told = found.and_then(|()| buffers.report(&self.wakeup, on_event));
+        // Before they are watched no more: whoever removes an fd then does not wait for the round.
+        buffers.fds.clear();
         for watched in &buffers.watched {
             watched.pollee.unwatch(watched.interest);
         }
-        buffers.fds.clear();
         self.end_round();
         // Whoever removes an fd waits for the end of the round, and may be what dropping its cells
         // drops.
@@ -175,5 +182,35 @@ impl Source for PollList {
         let unwatched: Vec<_> = unwatched.cloned().collect();
         drop(members);
         unwatched.iter().for_each(|pollee| pollee.call_watcher());
+    }
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests {
+    use super::PollList;
+    use crate::iomgr::posix::engine::Key;
+    use crate::iomgr::posix::pollable::Source;
+    use crate::iomgr::posix::pollee::Pollee;
+    use crate::sync::AtomicUsize;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    /// Another thread may be about to drop the list when an fd is taken back, which cannot be told of
+    /// that any more.
+    #[test]
+    fn a_list_does_not_keep_an_fd_that_its_owner_takes_back() {
+        let list = PollList::new(&Arc::new(AtomicUsize::new(0))).unwrap();
+        let fd: Arc<OwnedFd> = Arc::new(UnixStream::pair().unwrap().0.into());
+        let pollee = Pollee::new(Key(0), fd.clone());
+        list.add(&pollee, &fd).unwrap();
+        assert!(pollee.arm_read(Waker::noop()).is_pending());
+        list.wait(Some(Duration::ZERO), &mut |_, _| ()).unwrap();
+        pollee.leave_all();
+        assert!(Arc::into_inner(fd).is_some());
+        list.wait(Some(Duration::ZERO), &mut |_, _| panic!("it has gone")).unwrap();
+        assert!(!pollee.is_watched());
     }
 }
