@@ -7,6 +7,7 @@
 )]
 
 mod checks;
+mod sanitize;
 mod steps;
 mod tests;
 mod tools;
@@ -23,6 +24,7 @@ Usage: cargo xtask COMMAND
   tools              install the peers of the tests into target/tools (a no-op once they are there)
   test [-- ARGS...]  tools, every test of the workspace, and the loom models;
                      with ARGS: tools, and `cargo test --workspace ARGS...`
+  sanitize           the I/O manager and the queues under ThreadSanitizer (needs a nightly toolchain)
   lint               rustfmt, clippy, rustdoc, Cargo.lock, and tokio's features
   ci                 lint, then test
   help               print this text
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["tools"] => tools::add_to(&mut steps),
         ["test"] => tests::add_all_to(&mut steps),
         ["test", "--", ref chosen @ ..] => tests::add_chosen_to(&mut steps, chosen),
+        ["sanitize"] => sanitize::add_to(&mut steps),
         ["lint"] => checks::add_to(&mut steps),
         ["ci"] => {
             checks::add_to(&mut steps);

@@ -9,14 +9,14 @@ use crate::workspace::{cargo, output_of, root, run};
 /// The name that all the loom models share.
 const LOOM_MODELS: &str = "loom_";
 
-/// The polling engines that are not the default one.
-const OTHER_ENGINES: &[&str] = &["epoll1", "poll"];
+/// The polling engines, the default one first.
+pub(crate) const ENGINES: &[&str] = &["epollex", "epoll1", "poll"];
 
 /// Adds the tools, the tests of the workspace and the loom models.
 pub(crate) fn add_all_to(steps: &mut Steps) {
     tools::add_to(steps);
     steps.run("tests of the workspace", || workspace_tests(&[]));
-    for engine in OTHER_ENGINES {
+    for engine in &ENGINES[1..] {
         steps.run(&format!("tests under {engine}"), || tests_under(engine));
     }
     steps.run("tests without features", tests_without_features);
