@@ -181,6 +181,10 @@ mod transport;
 #[cfg(test)]
 mod testing;
 
+#[cfg(turnstile_bench)]
+#[doc(hidden)]
+pub mod bench;
+
 /// What generated code is made of, so that its users need no other dependency.
 pub use prost;
 pub use prost_types;

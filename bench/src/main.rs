@@ -1,6 +1,7 @@
 //! Measures Turnstile's greeter beside tonic and beside a bare h2 loop; see README.md here.
 
 mod contest;
+mod engines;
 mod load;
 mod micro;
 mod process;
@@ -23,14 +24,14 @@ use clap::Parser;
 
 use contest::Contest;
 use load::Shape;
-use programs::{BARE, MICRO, PEERS, Program, TONIC, TURNSTILE};
+use programs::{BARE, ENGINES, MICRO, NO_SERVERS, PEERS, Program, TONIC, TURNSTILE};
 use table::Style;
 
 /// Measures Turnstile's greeter beside tonic and beside a bare h2 loop.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
-    /// How often every server is measured with every shape.
+    /// How often every server is measured with every shape, and every engine with every operation.
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
 
@@ -43,7 +44,8 @@ struct Options {
           default_values = ["4x50", "1x1", "1x100", "50x10"])]
     shapes: Vec<Shape>,
 
-    /// Only these of `turnstile`, `tonic`, `bare_h2_loop`, `micro` and the names of `--server`.
+    /// Only these of `turnstile`, `tonic`, `bare_h2_loop`, `micro`, `engines` and the names of
+    /// `--server`.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
 
@@ -89,7 +91,7 @@ impl Options {
 
     fn names(&self) -> impl Iterator<Item = &str> {
         let own = TURNSTILE.into_iter().map(|(name, _)| name);
-        own.chain([TONIC, BARE, MICRO]).chain(self.servers.iter().map(Extra::name))
+        own.chain([TONIC, BARE]).chain(NO_SERVERS).chain(self.servers.iter().map(Extra::name))
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -169,17 +171,21 @@ impl FromStr for Cpus {
     }
 }
 
+fn is_server(name: &str) -> bool {
+    !NO_SERVERS.contains(&name)
+}
+
 /// Does what is asked for; whether all of it succeeded.
 fn run(options: &Options) -> Result<bool> {
     options.check()?;
     let style = options.style();
     if let Some(name) = &options.profile {
-        ensure!(name != MICRO, "--profile {MICRO}: only servers can be profiled");
+        ensure!(is_server(name), "--profile {name}: only servers can be profiled");
         print!("{}", report::profiles(&profile::run(&options.contest()?)?, style));
         return Ok(true);
     }
     let mut complete = true;
-    if options.names().any(|name| name != MICRO && options.wants(name)) {
+    if options.names().any(|name| is_server(name) && options.wants(name)) {
         let entries = options.contest()?.run(options.rounds);
         print!("{}", report::servers(&entries, style));
         complete = entries.iter().all(|entry| entry.outcome.is_ok());
@@ -188,6 +194,11 @@ fn run(options: &Options) -> Result<bool> {
         let micro = micro::run(options.cpus.server);
         print!("{}", report::micro(&micro, style));
         complete &= micro.is_ok();
+    }
+    if options.wants(ENGINES) {
+        let engines = engines::run(options.rounds, options.cpus.server, options.cpus.load);
+        print!("{}", report::engines(&engines, style));
+        complete &= engines.is_ok();
     }
     Ok(complete)
 }

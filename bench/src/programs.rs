@@ -18,6 +18,10 @@ pub(crate) const TONIC: &str = "tonic";
 pub(crate) const BARE: &str = "bare_h2_loop";
 /// Not a server: what single operations cost.
 pub(crate) const MICRO: &str = "micro";
+/// No server either: what the polling engines cost.
+pub(crate) const ENGINES: &str = "engines";
+/// Those that are no servers.
+pub(crate) const NO_SERVERS: [&str; 2] = [MICRO, ENGINES];
 
 /// The servers that this workspace brings.
 pub(crate) const PEERS: [&str; 2] = [TONIC, BARE];
@@ -38,7 +42,7 @@ impl Program {
 /// Builds an example of the library's workspace.
 pub(crate) fn turnstile(name: &str, example: &str) -> Program {
     let manifest = here().join("../Cargo.toml");
-    Program::new(name, build(&manifest, &["--example", example]))
+    Program::new(name, build(&manifest, &["--example", example], None))
 }
 
 /// Builds those of this workspace's servers that are named.
@@ -52,12 +56,19 @@ pub(crate) fn micro() -> Result<PathBuf> {
     member("turnstile-bench-micro", "micro")
 }
 
+/// Builds the program that times the polling engines, with a library that shows them. Nothing else is
+/// built that way.
+pub(crate) fn engines() -> Result<PathBuf> {
+    let what = ["--package", "turnstile-bench-engines", "--bin", ENGINES];
+    build(&here().join("Cargo.toml"), &what, Some("--cfg turnstile_bench"))
+}
+
 fn binary(name: &str) -> &str {
     if name == TONIC { "tonic_greeter" } else { name }
 }
 
 fn member(package: &str, bin: &str) -> Result<PathBuf> {
-    build(&here().join("Cargo.toml"), &["--package", package, "--bin", bin])
+    build(&here().join("Cargo.toml"), &["--package", package, "--bin", bin], None)
 }
 
 /// This workspace's folder: Cargo says so to what it runs.
@@ -66,10 +77,15 @@ fn here() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
-/// Builds one program in the release profile.
-fn build(manifest: &Path, what: &[&str]) -> Result<PathBuf> {
+/// Builds one program in the release profile, with `more_flags` for the compiler.
+fn build(manifest: &Path, what: &[&str], more_flags: Option<&str>) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    if let Some(more) = more_flags {
+        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+        command.env("RUSTFLAGS", format!("{flags} {more}"));
+    }
+    let output = command
         .args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"])
         .arg("--manifest-path")
         .arg(manifest)

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::contest::{Entry, Measurement};
+use crate::engines::{Series, YARDSTICK};
 use crate::load::Shape;
 use crate::micro::{Micro, Row};
 use crate::profile::Profile;
@@ -131,6 +132,45 @@ fn system_calls(micro: &Micro, style: Style) -> String {
         table.row([name.clone()].into_iter().chain(numbers));
     }
     table.render(style)
+}
+
+/// What the polling engines cost, and how that compares.
+pub(crate) fn engines(series: &Result<Vec<Series>>, style: Style) -> String {
+    let series = match series {
+        Ok(series) => series,
+        Err(e) => return format!("engines: error: {e:#}\n"),
+    };
+    let median = |own: &Series, _: &Series| match Summary::of(own.values.iter().copied()) {
+        Some(summary) => format!("{:.0}", summary.median),
+        None => show(None, 0),
+    };
+    let ratios = |own: &Series, yardstick: &Series| {
+        let pairs = own.values.iter().zip(&yardstick.values);
+        show(Summary::of(pairs.map(|(own, yardstick)| own / yardstick)), 2)
+    };
+    let rounds = series.first().map_or(0, |series| series.values.len());
+    let measured = by_contender(format!("engines: measured, medians of {rounds}"), series, median);
+    let compared = format!("engines: ÷ {YARDSTICK}, round by round, median (least..most)");
+    let compared = by_contender(compared, series, ratios);
+    format!("{}{}", measured.render(style), compared.render(style))
+}
+
+/// A row for each operation, and a column for each contender.
+fn by_contender(
+    title: String,
+    series: &[Series],
+    cell: impl Fn(&Series, &Series) -> String,
+) -> Table {
+    let rows: Vec<_> = series.chunk_by(|a, b| a.operation == b.operation).collect();
+    let contenders = rows.iter().take(1).copied().flatten().map(|it| it.contender.as_str());
+    let columns: Vec<&str> = ["operation"].into_iter().chain(contenders).collect();
+    let mut table = Table::new(title, &columns);
+    for row in rows {
+        let Some(yardstick) = row.iter().find(|it| it.contender == YARDSTICK) else { continue };
+        let cells = row.iter().map(|own| cell(own, yardstick));
+        table.row([row[0].operation.clone()].into_iter().chain(cells));
+    }
+    table
 }
 
 /// Where the time of a server goes.

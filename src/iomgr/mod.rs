@@ -34,6 +34,8 @@ pub(crate) use endpoint::{Endpoint, Peer};
 pub use endpoint::{PeerAddress, UnixCredentials, UnixPeer};
 pub(crate) use exec_ctx::{ExecCtx, Run, Scheduled, attends, drop_later};
 pub use posix::ListenAddress;
+#[cfg(turnstile_bench)]
+pub(crate) use posix::bench;
 pub(crate) use posix::{
     AcceptHandler, Bound, Iomgr, Listening, Pollset, PollsetSet, Preferences, TcpListener,
 };

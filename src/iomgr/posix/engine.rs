@@ -102,7 +102,7 @@ pub(crate) trait PollingEngine: Send + Sync {
 type Factory = (&'static str, fn() -> io::Result<Box<dyn PollingEngine>>);
 
 /// The engines, in the order in which they are tried.
-const ENGINES: [Factory; 3] = [
+pub(super) const ENGINES: [Factory; 3] = [
     ("epollex", || Ok(Box::new(Epollex::new()?))),
     ("epoll1", || Ok(Box::new(Epoll1::new()?))),
     ("poll", || Ok(Box::new(Poll::new()?))),

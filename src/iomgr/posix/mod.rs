@@ -31,6 +31,10 @@ mod tcp_client;
 mod tcp_endpoint;
 mod tcp_listener;
 
+/// For `bench/engines`.
+#[cfg(turnstile_bench)]
+pub(crate) mod bench;
+
 pub use address::ListenAddress;
 pub(crate) use bound::Bound;
 pub(crate) use engine::Preferences;

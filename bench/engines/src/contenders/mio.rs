@@ -1,0 +1,83 @@
+//! mio: a `Poll` for each thread with its own fds. It is edge triggered, so that an fd has to be read
+//! until it would block.
+
+use super::{Contender, Kick, Place, Then};
+use crate::pair;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::hint::black_box;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+/// How many events a wait takes at most: as many as the engines take.
+pub(super) const EVENTS: usize = 128;
+
+const KICK: Token = Token(usize::MAX);
+
+pub(super) struct Mio {
+    /// Fds are registered for writing too, once and for all, as tokio does, and the engines.
+    pub(super) also_writable: bool,
+}
+
+impl Contender for Mio {
+    fn name(&self) -> &str {
+        if self.also_writable { "mio, r+w" } else { "mio" }
+    }
+
+    fn create_and_drop(&self) -> io::Result<()> {
+        drop(black_box(new_poll()?));
+        Ok(())
+    }
+
+    fn places(&self, count: usize) -> io::Result<Vec<Box<dyn Place>>> {
+        let also = self.also_writable.then_some(Interest::WRITABLE);
+        let interest = also.map_or(Interest::READABLE, |also| Interest::READABLE | also);
+        let place = |_| -> io::Result<Box<dyn Place>> {
+            let (poll, waker) = new_poll()?;
+            let events = Events::with_capacity(EVENTS);
+            Ok(Box::new(Loop { poll, waker, events, interest, watched: Vec::new() }))
+        };
+        (0..count).map(place).collect()
+    }
+}
+
+fn new_poll() -> io::Result<(Poll, Arc<Waker>)> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), KICK)?);
+    Ok((poll, waker))
+}
+
+struct Loop {
+    poll: Poll,
+    waker: Arc<Waker>,
+    events: Events,
+    interest: Interest,
+    /// By token.
+    watched: Vec<(OwnedFd, Then)>,
+}
+
+impl Place for Loop {
+    fn watch(&mut self, fd: OwnedFd, then: Then) -> io::Result<()> {
+        let token = Token(self.watched.len());
+        self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), token, self.interest)?;
+        self.watched.push((fd, then));
+        Ok(())
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        self.poll.poll(&mut self.events, None)?;
+        for event in self.events.iter().filter(|event| event.token() != KICK) {
+            let (fd, then) = &self.watched[event.token().0];
+            if event.is_readable() && pair::read_until_blocked(fd.as_fd()) {
+                then();
+            }
+        }
+        Ok(())
+    }
+
+    fn kick(&self) -> Kick {
+        let waker = self.waker.clone();
+        Box::new(move || waker.wake().expect("an eventfd takes a count"))
+    }
+}

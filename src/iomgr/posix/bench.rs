@@ -1,0 +1,124 @@
+//! The polling engines for `bench/engines`: an I/O manager of one's own for a named engine, places to
+//! wait at, and fds to wait for. Thin, so that what is measured is what servers use.
+
+use super::engine::{ENGINES, Preferences};
+use super::fd::Fd;
+use super::manager::Iomgr;
+use super::pollset::Pollset;
+use crate::iomgr::deadline::Deadline;
+use crate::iomgr::exec_ctx::{ExecCtx, Run};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+
+/// The names of all engines.
+pub fn engines() -> impl Iterator<Item = &'static str> {
+    ENGINES.iter().map(|(name, _)| *name)
+}
+
+/// An I/O manager that nobody else uses.
+#[derive(Clone)]
+pub struct Manager(Arc<Iomgr>);
+
+impl Manager {
+    /// One with this engine.
+    ///
+    /// # Errors
+    /// As with `GRPC_POLL_STRATEGY`.
+    pub fn new(engine: &str) -> io::Result<Self> {
+        Ok(Self(Iomgr::new(Preferences::of_program(engine).engine()?)))
+    }
+
+    pub(crate) fn iomgr(&self) -> &Arc<Iomgr> {
+        &self.0
+    }
+}
+
+/// A pollset, where a thread waits.
+#[derive(Clone)]
+pub struct Place {
+    iomgr: Arc<Iomgr>,
+    pollset: Arc<Pollset>,
+}
+
+impl Place {
+    /// One without fds.
+    pub fn new(manager: &Manager) -> Self {
+        Self { iomgr: manager.0.clone(), pollset: Pollset::new() }
+    }
+
+    /// Works once, as a queue does that has nothing, and runs what that finds.
+    pub fn work(&self) {
+        let context = ExecCtx::enter();
+        self.iomgr.work(&self.pollset, Deadline::NONE, || true);
+        context.flush();
+    }
+
+    /// Makes a thread leave [`work`](Self::work).
+    pub fn kick(&self) {
+        self.pollset.kick();
+    }
+}
+
+type OnReadable = Box<dyn Fn(BorrowedFd<'_>) + Send + Sync>;
+
+/// An fd that calls a function each time that it is readable, until this is dropped.
+pub struct Watch(Arc<Watched>);
+
+struct Watched {
+    fd: Fd,
+    iomgr: Arc<Iomgr>,
+    on_readable: OnReadable,
+}
+
+impl Watch {
+    /// Threads at `place` wait for the fd, which does not block. `on_readable` reads all there is.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn new(place: &Place, fd: OwnedFd, on_readable: OnReadable) -> io::Result<Self> {
+        let Place { iomgr, pollset } = place;
+        let fd = Fd::new(iomgr, fd)?;
+        if let Some(target) = fd.poll_target() {
+            target.add_to(pollset)?;
+        }
+        let watched = Arc::new(Watched { fd, iomgr: iomgr.clone(), on_readable });
+        watched.arm_or_read();
+        Ok(Self(watched))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // It holds itself while it is armed.
+        let _context = ExecCtx::enter();
+        self.0.fd.shutdown(io::ErrorKind::NotConnected.into());
+    }
+}
+
+impl Watched {
+    /// Arms it, after reading if it has been readable already.
+    fn arm_or_read(self: &Arc<Self>) {
+        let waker = Waker::from(self.clone());
+        while let Poll::Ready(Ok(())) = self.fd.notify_on_read(&waker) {
+            (self.on_readable)(self.fd.as_fd());
+        }
+    }
+}
+
+impl Wake for Watched {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.iomgr.submit(self.clone());
+    }
+}
+
+impl Run for Watched {
+    fn run(self: Arc<Self>) {
+        self.arm_or_read();
+    }
+}
