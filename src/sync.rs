@@ -17,6 +17,37 @@ pub(crate) use imp::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Order
 use std::sync::PoisonError;
 use std::time::Instant;
 
+/// Loads that see what was stored before in the total order of sequential consistency. loom orders
+/// only read-modify-writes so, and these cost much more than a load.
+pub(crate) trait LoadInOrder {
+    type Value;
+
+    fn load_in_order(&self) -> Self::Value;
+}
+
+macro_rules! load_in_order {
+    ($($atomic:ident: $value:ty, $operation:ident, $nothing:literal;)+) => {
+        $(
+            impl LoadInOrder for $atomic {
+                type Value = $value;
+
+                fn load_in_order(&self) -> $value {
+                    #[cfg(turnstile_loom)]
+                    return self.$operation($nothing, Ordering::SeqCst);
+                    #[cfg(not(turnstile_loom))]
+                    self.load(Ordering::SeqCst)
+                }
+            }
+        )+
+    };
+}
+
+load_in_order! {
+    AtomicBool: bool, fetch_or, false;
+    AtomicU64: u64, fetch_add, 0;
+    AtomicUsize: usize, fetch_add, 0;
+}
+
 /// A mutex that ignores poisoning.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(imp::Mutex<T>);

@@ -1,17 +1,22 @@
 //! Timers: closures that are due at an instant. Pure; the caller brings the clock.
 
 use super::exec_ctx::Run;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, LoadInOrder, Mutex, Ordering::SeqCst};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The timers of one I/O manager.
-#[derive(Default)]
 pub(crate) struct Timers {
     /// A leaf lock: nothing is locked or run while it is held.
     state: Mutex<State>,
+    /// When the earliest is due, in nanoseconds after `start`; [`NEVER`] if there is none. Stored under
+    /// the lock, and loaded without, since every look at an engine asks for it.
+    earliest: AtomicU64,
+    start: Instant,
 }
+
+const NEVER: u64 = u64::MAX;
 
 #[derive(Default)]
 struct State {
@@ -27,7 +32,27 @@ pub(crate) struct TimerId {
     serial: u64,
 }
 
+impl Default for Timers {
+    fn default() -> Self {
+        let earliest = AtomicU64::new(NEVER);
+        // As in `Pollset::new`.
+        #[cfg(turnstile_loom)]
+        earliest.swap(NEVER, SeqCst);
+        Self { state: Mutex::default(), earliest, start: Instant::now() }
+    }
+}
+
 impl Timers {
+    /// The state has changed.
+    fn note_earliest(&self, state: &State) {
+        let earliest = state.due.first_key_value().map_or(NEVER, |(id, _)| {
+            let nanos = id.deadline.saturating_duration_since(self.start).as_nanos();
+            // 584 years are as good as ever.
+            u64::try_from(nanos).unwrap_or(NEVER - 1).min(NEVER - 1)
+        });
+        self.earliest.swap(earliest, SeqCst);
+    }
+
     /// Adds a timer. The flag says that it is the earliest now, so that whoever sleeps until the
     /// former earliest must be woken.
     pub(crate) fn add(&self, deadline: Instant, closure: Arc<dyn Run>) -> (TimerId, bool) {
@@ -36,13 +61,19 @@ impl Timers {
         state.next_serial += 1;
         state.due.insert(id, closure);
         let is_first = state.due.first_key_value().is_some_and(|(first, _)| *first == id);
+        if is_first {
+            self.note_earliest(&state);
+        }
         (id, is_first)
     }
 
     /// Takes the timer out; its closure comes back if it has not been taken by
     /// [`take_due`](Self::take_due). So a closure is run, or comes back here, and never both.
     pub(crate) fn cancel(&self, id: TimerId) -> Option<Arc<dyn Run>> {
-        self.state.lock().due.remove(&id)
+        let mut state = self.state.lock();
+        let closure = state.due.remove(&id);
+        self.note_earliest(&state);
+        closure
     }
 
     /// How many there are.
@@ -51,9 +82,10 @@ impl Timers {
         self.state.lock().due.len()
     }
 
-    /// When the next timer is due.
+    /// When the next timer is due; a time that has passed may be given as a later one.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.state.lock().due.first_key_value().map(|(id, _)| id.deadline)
+        let earliest = self.earliest.load_in_order();
+        (earliest != NEVER).then(|| self.start + Duration::from_nanos(earliest))
     }
 
     /// The closures that are due at `now`, the earliest first.
@@ -65,6 +97,9 @@ impl Timers {
                 break;
             }
             due.push(first.remove());
+        }
+        if !due.is_empty() {
+            self.note_earliest(&state);
         }
         due
     }

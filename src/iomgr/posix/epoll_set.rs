@@ -4,7 +4,7 @@ use super::engine::Key;
 use super::pollable::Source;
 use super::pollee::Pollee;
 use super::sys::{Epoll, EpollEvent, EventFd, Readiness};
-use crate::sync::Mutex;
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -19,8 +19,12 @@ pub(super) struct EpollSet {
     wakeup: EventFd,
     /// There are other sets with the same fds.
     is_one_of_many: bool,
-    /// Locked by the one thread that waits, for as long as it does.
-    buffer: Mutex<Box<[EpollEvent]>>,
+}
+
+thread_local! {
+    /// What a wait of this thread fills.
+    static EVENTS: RefCell<[EpollEvent; MAX_EVENTS]> =
+        const { RefCell::new([EpollEvent::EMPTY; MAX_EVENTS]) };
 }
 
 impl EpollSet {
@@ -42,8 +46,7 @@ impl EpollSet {
     fn new(is_one_of_many: bool) -> io::Result<Self> {
         let (epoll, wakeup) = (Epoll::new()?, EventFd::new()?);
         epoll.add(wakeup.as_fd(), Key::WAKEUP.0)?;
-        let buffer = Mutex::new(vec![EpollEvent::EMPTY; MAX_EVENTS].into_boxed_slice());
-        Ok(Self { epoll, wakeup, is_one_of_many, buffer })
+        Ok(Self { epoll, wakeup, is_one_of_many })
     }
 }
 
@@ -64,16 +67,17 @@ impl Source for EpollSet {
         timeout: Option<Duration>,
         on_event: &mut dyn FnMut(Key, Readiness),
     ) -> io::Result<()> {
-        let mut buffer = self.buffer.lock();
-        let count = self.epoll.wait(&mut buffer, timeout)?;
-        for event in &buffer[..count] {
-            // What only wakes is edge triggered too: each signal is an event, and it need not be
-            // drained.
-            if event.key() != Key::WAKEUP.0 {
-                on_event(Key(event.key()), event.readiness());
+        EVENTS.with_borrow_mut(|events| {
+            let count = self.epoll.wait(events, timeout)?;
+            for event in &events[..count] {
+                // What only wakes is edge triggered too: each signal is an event, and it need not be
+                // drained.
+                if event.key() != Key::WAKEUP.0 {
+                    on_event(Key(event.key()), event.readiness());
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn wake(&self) -> io::Result<()> {

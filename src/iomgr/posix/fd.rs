@@ -7,7 +7,7 @@ use super::sys::Readiness;
 use super::watch::Interest;
 use crate::iomgr::readiness::Reason;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
-use std::collections::HashMap;
+use slab::Slab;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -16,30 +16,43 @@ use std::task::{Poll, Waker};
 /// How many parts the table of fds has, so that pollers rarely meet there.
 const PARTS: usize = 16;
 
+/// How many bits of a key say where in its part the fd is; the rest of it is never used twice.
+const PLACE_BITS: u32 = 24;
+
 /// The fds of one I/O manager by key.
 #[derive(Default)]
 pub(super) struct FdTable {
     /// Each locked before the cells' leaf locks, and before nothing else.
-    parts: [Mutex<HashMap<Key, Arc<Pollee>>>; PARTS],
-    /// Keys are never used twice, so that a late event finds nobody.
-    next_key: AtomicU64,
+    parts: [Mutex<Slab<Arc<Pollee>>>; PARTS],
+    /// What tells a key from all that were before it, so that a late event finds nobody.
+    next_serial: AtomicU64,
 }
 
 impl FdTable {
-    fn part(&self, key: Key) -> MutexGuard<'_, HashMap<Key, Arc<Pollee>>> {
-        // The remainder is small.
-        self.parts[(key.0 % PARTS as u64) as usize].lock()
+    fn part(&self, key: Key) -> (MutexGuard<'_, Slab<Arc<Pollee>>>, usize) {
+        let (serial, place) = (key.0 >> PLACE_BITS, key.0 & ((1 << PLACE_BITS) - 1));
+        // Both are small.
+        (self.parts[(serial % PARTS as u64) as usize].lock(), place as usize)
     }
 
-    fn insert(&self, fd: Arc<OwnedFd>) -> Arc<Pollee> {
-        let key = Key(self.next_key.fetch_add(1, Ordering::Relaxed));
-        let pollee = Pollee::new(key, fd);
-        self.part(key).insert(key, pollee.clone());
-        pollee
+    fn insert(&self, fd: Arc<OwnedFd>) -> io::Result<Arc<Pollee>> {
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed) << PLACE_BITS;
+        let (mut part, _) = self.part(Key(serial));
+        let entry = part.vacant_entry();
+        let place = entry.key() as u64;
+        if place >> PLACE_BITS != 0 {
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, "too many sockets"));
+        }
+        let pollee = Pollee::new(Key(serial | place), fd);
+        entry.insert(pollee.clone());
+        Ok(pollee)
     }
 
+    /// Takes out an fd that was inserted, once.
     fn remove(&self, key: Key) {
-        let removed = self.part(key).remove(&key);
+        let (mut part, place) = self.part(key);
+        let removed = part.try_remove(place);
+        drop(part);
         drop(removed);
     }
 
@@ -51,7 +64,8 @@ impl FdTable {
 
     /// Passes an event to its fd, if that is still here.
     pub(super) fn on_event(&self, key: Key, readiness: Readiness, fired: &mut Vec<Waker>) {
-        if let Some(pollee) = self.part(key).get(&key) {
+        let (part, place) = self.part(key);
+        if let Some(pollee) = part.get(place).filter(|pollee| pollee.key() == key) {
             pollee.on_event(readiness, fired);
         }
     }
@@ -72,7 +86,7 @@ impl Fd {
     /// The engine's: for epoll, too many watches (ENOSPC) or an fd that cannot be polled (EPERM).
     pub(crate) fn new(iomgr: &Arc<Iomgr>, fd: OwnedFd) -> io::Result<Self> {
         let fd = Arc::new(fd);
-        let pollee = iomgr.fds().insert(fd.clone());
+        let pollee = iomgr.fds().insert(fd.clone())?;
         match iomgr.engine().add(&pollee) {
             Ok(()) => Ok(Self { fd: Some(fd), pollee, iomgr: iomgr.clone() }),
             Err(error) => {

@@ -10,7 +10,7 @@ use super::trouble::{Rests, Trouble};
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{self, Run};
 use crate::iomgr::timers::{TimerId, Timers};
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering::SeqCst};
+use crate::sync::{AtomicBool, AtomicUsize, LoadInOrder, Mutex, Ordering::SeqCst};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ pub(crate) struct Iomgr {
     /// Closures that were scheduled by threads outside any context, and those that were put off.
     /// A leaf lock.
     inbox: Mutex<Vec<Arc<dyn Run>>>,
+    /// There is something in it. Set under its lock.
+    has_inbox: AtomicBool,
     /// How many pollers sleep, or are about to look for the last time whether they must not.
     sleepers: AtomicUsize,
     /// One of them has been woken, and has not looked yet.
@@ -71,6 +73,7 @@ impl Iomgr {
     /// A manager around an engine.
     pub(crate) fn new(engine: Box<dyn PollingEngine>) -> Arc<Self> {
         let (sleepers, is_called) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let has_inbox = AtomicBool::new(false);
         // As in `Pollset::new`.
         #[cfg(turnstile_loom)]
         sleepers.store(0, SeqCst);
@@ -82,6 +85,7 @@ impl Iomgr {
             clock: TimeKeeping::default(),
             trouble: Trouble::default(),
             inbox: Mutex::default(),
+            has_inbox,
             sleepers,
             is_called,
             #[cfg(all(test, not(turnstile_loom)))]
@@ -167,8 +171,8 @@ impl Iomgr {
             seat.fall_asleep();
             self.sleepers.fetch_add(1, SeqCst);
             // One who was called and found no sleeper must not keep others from calling this one.
-            self.is_called.swap(false, SeqCst);
-            let (timeout, minding) = if seat.is_kicked() || !self.inbox.lock().is_empty() {
+            self.look();
+            let (timeout, minding) = if seat.is_kicked() || self.has_inbox.load_in_order() {
                 (Some(Duration::ZERO), None)
             } else {
                 self.timeout(deadline)
@@ -231,7 +235,7 @@ impl Iomgr {
         self.waits.fetch_add(1, SeqCst);
         self.sleepers.fetch_sub(1, SeqCst);
         // Before it looks: who calls after this calls another.
-        self.is_called.swap(false, SeqCst);
+        self.look();
         match waited {
             // A signal: the loop goes on with what is left of the time (grpc#28037).
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -273,8 +277,22 @@ impl Iomgr {
         found
     }
 
+    /// Who called is heard.
+    fn look(&self) {
+        if self.is_called.load_in_order() {
+            self.is_called.swap(false, SeqCst);
+        }
+    }
+
     fn schedule_inbox(&self) -> bool {
-        let inbox = mem::take(&mut *self.inbox.lock());
+        if !self.has_inbox.load_in_order() {
+            return false;
+        }
+        let inbox = {
+            let mut inbox = self.inbox.lock();
+            self.has_inbox.swap(false, SeqCst);
+            mem::take(&mut *inbox)
+        };
         let found = !inbox.is_empty();
         inbox.into_iter().for_each(|closure| self.submit(closure));
         found
@@ -290,14 +308,17 @@ impl Iomgr {
     /// Schedules a closure on the next poller's thread, which may be this one's when it polls
     /// again. For work that must not keep this thread from its application any longer.
     pub(crate) fn put_off(&self, closure: Arc<dyn Run>) {
-        self.inbox.lock().push(closure);
+        {
+            let mut inbox = self.inbox.lock();
+            inbox.push(closure);
+            self.has_inbox.swap(true, SeqCst);
+        }
         self.call();
     }
 
     /// Makes a poller look again at what it waits for, if one sleeps.
     fn call(&self) {
-        // Read-modify-writes, since loom orders only these with a poller's.
-        if self.sleepers.fetch_add(0, SeqCst) > 0 && !self.is_called.swap(true, SeqCst) {
+        if self.sleepers.load_in_order() > 0 && !self.is_called.swap(true, SeqCst) {
             self.engine.wake_any();
         }
     }
@@ -306,7 +327,7 @@ impl Iomgr {
     pub(crate) fn timer_init(&self, deadline: Instant, closure: Arc<dyn Run>) -> TimerId {
         let (id, is_first) = self.timers.add(deadline, closure);
         // Who falls asleep after this sees it.
-        if is_first && self.sleepers.fetch_add(0, SeqCst) > 0 && !self.is_time_kept() {
+        if is_first && self.sleepers.load_in_order() > 0 && !self.is_time_kept() {
             self.call();
         }
         id

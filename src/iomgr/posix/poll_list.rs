@@ -38,6 +38,8 @@ pub(super) struct PollList {
 struct Round {
     number: u64,
     is_under_way: bool,
+    /// How many threads wait for its end.
+    awaited_by: usize,
 }
 
 #[derive(Default)]
@@ -72,9 +74,13 @@ impl PollList {
 
     fn end_round(&self) {
         let mut round = self.round.lock();
-        *round = Round { number: round.number + 1, is_under_way: false };
+        round.number += 1;
+        round.is_under_way = false;
+        let is_awaited = round.awaited_by > 0;
         drop(round);
-        self.round_ended.notify_all();
+        if is_awaited {
+            self.round_ended.notify_all();
+        }
         self.sleepers.fetch_sub(1, SeqCst);
     }
 
@@ -140,9 +146,11 @@ impl Source for PollList {
         }
         self.wakeup.signal()?;
         let number = round.number;
+        round.awaited_by += 1;
         while round.number == number {
             round = self.round_ended.wait_until(round, None);
         }
+        round.awaited_by -= 1;
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use super::pollee::Pollee;
 use super::pollset::{Pollset, State, Worker};
 use super::sys::Readiness;
 use super::turnstile::Turnstile;
-use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering::SeqCst};
+use crate::sync::{AtomicU8, MutexGuard, Ordering::SeqCst};
+#[cfg(not(turnstile_loom))]
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
@@ -62,8 +64,6 @@ pub(crate) struct Pollable {
     /// [`AWAKE`], or [`ASLEEP`] and perhaps [`CALLED`]. Changed by read-modify-writes only, since loom
     /// orders only those.
     sleep: AtomicU8,
-    /// Wakers on their way from an event to their flush. Locked by the poller alone.
-    fired: Mutex<Vec<Waker>>,
     /// The fd that this is the pollable of, if it is one fd's.
     only: Option<Weak<Pollee>>,
 }
@@ -80,8 +80,7 @@ impl Pollable {
     }
 
     fn new(source: Box<dyn Source>, turnstile: Turnstile, only: Option<Weak<Pollee>>) -> Self {
-        let (sleep, fired) = (AtomicU8::new(AWAKE), Mutex::default());
-        Self { source, turnstile, sleep, fired, only }
+        Self { source, turnstile, sleep: AtomicU8::new(AWAKE), only }
     }
 
     /// An fd comes, which is not here yet.
@@ -142,7 +141,8 @@ impl Pollable {
 pub(super) struct Seat<'a> {
     pollable: Arc<Pollable>,
     pollset: &'a Arc<Pollset>,
-    worker: Arc<Worker>,
+    /// `None` only while it is dropped.
+    worker: Option<Arc<Worker>>,
 }
 
 impl<'a> Seat<'a> {
@@ -151,7 +151,7 @@ impl<'a> Seat<'a> {
         pollset: &'a Arc<Pollset>,
         worker: Arc<Worker>,
     ) -> Self {
-        Self { pollable, pollset, worker }
+        Self { pollable, pollset, worker: Some(worker) }
     }
 
     /// Where it is.
@@ -162,7 +162,7 @@ impl<'a> Seat<'a> {
 
     /// Whether the poller must leave its seat.
     pub(super) fn is_kicked(&self) -> bool {
-        self.worker.is_kicked()
+        self.worker.as_ref().is_some_and(|worker| worker.is_kicked())
     }
 
     /// Says that this thread is about to sleep. What it looks for after this, and does not find, it
@@ -179,22 +179,43 @@ impl<'a> Seat<'a> {
         mut on_event: impl FnMut(Key, Readiness, &mut Vec<Waker>),
         fire: impl FnMut(Waker),
     ) -> io::Result<()> {
-        let mut fired = self.pollable.fired.lock();
+        let mut fired = spare_list();
         let result = self.pollable.source.wait(timeout, &mut |key, readiness| {
             on_event(key, readiness, &mut fired);
         });
         self.pollable.sleep.swap(AWAKE, SeqCst);
         fired.drain(..).for_each(fire);
+        keep_list(fired);
         result
     }
 }
 
+#[cfg(not(turnstile_loom))]
+thread_local! {
+    /// The list of wakers on their way from an event to their flush, while this thread does not wait.
+    static FIRED: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The thread's list, so that a wait allocates nothing.
+fn spare_list() -> Vec<Waker> {
+    // A model's threads are one thread of the system.
+    #[cfg(turnstile_loom)]
+    return Vec::new();
+    #[cfg(not(turnstile_loom))]
+    FIRED.try_with(RefCell::take).unwrap_or_default()
+}
+
+fn keep_list(_list: Vec<Waker>) {
+    #[cfg(not(turnstile_loom))]
+    let _ = FIRED.try_with(|fired| fired.replace(_list));
+}
+
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        let is_vacated = self.pollable.turnstile.leave(&self.pollable, self.pollset, &self.worker);
-        if is_vacated {
+        let Some(worker) = self.worker.take() else { return };
+        if self.pollable.turnstile.leave(&self.pollable, self.pollset, &worker) {
             self.pollable.source.vacated();
         }
-        self.worker.clone().put_back();
+        worker.put_back();
     }
 }

@@ -7,7 +7,9 @@
 //! Lock order: neighbourhood, then pollset, then what a pollable keeps.
 
 use super::pollable::{Pollable, Seat};
-use crate::sync::{AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering::SeqCst};
+use crate::sync::{
+    AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering::Relaxed, Ordering::SeqCst,
+};
 #[cfg(not(turnstile_loom))]
 use std::cell::RefCell;
 use std::mem;
@@ -42,7 +44,8 @@ impl Worker {
         #[cfg(turnstile_loom)]
         let spare: Option<Arc<Self>> = None;
         let worker = spare.unwrap_or_else(|| Arc::new(Self::new()));
-        worker.state.store(0, SeqCst);
+        // Nobody else sees it before its pollset's lock is let go.
+        worker.state.store(0, Relaxed);
         worker
     }
 
@@ -62,6 +65,11 @@ impl Worker {
 
     pub(super) fn is_kicked(&self) -> bool {
         self.state.load(SeqCst) & KICKED != 0
+    }
+
+    /// Gives the poller's role to a worker that nobody has seen since its pollset was locked.
+    pub(super) fn begin_to_poll(&self) {
+        self.state.store(POLLS, Relaxed);
     }
 
     /// Gives it the poller's role. Under the lock of the worker's pollset.

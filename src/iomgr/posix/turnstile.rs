@@ -70,7 +70,7 @@ impl Turnstile {
         deadline: Option<Instant>,
     ) -> MutexGuard<'a, State> {
         if self.claim() {
-            worker.appoint();
+            worker.begin_to_poll();
             return state;
         }
         if !state.is_listed_at(pollable) {

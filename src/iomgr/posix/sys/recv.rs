@@ -89,7 +89,7 @@ fn release() -> String {
     unsafe { CStr::from_ptr(name.release.as_ptr()) }.to_string_lossy().into_owned()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(turnstile_loom)))]
 mod tests {
     use super::{Received, counts_the_end, parse_release, recvmsg, release, tell_unread};
     use crate::iomgr::posix::sys::{Epoll, EpollEvent};
