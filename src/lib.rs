@@ -119,6 +119,23 @@
 //! - **A blocking handler has its thread to itself.** As many run at once as there are threads in
 //!   `run`. While one of them waits for its client its thread does I/O, but begins no other handler.
 //!
+//! # fork
+//!
+//! A process that forks before its first queue or server can use them in parent and child. After that
+//! **a child must exec**, as those of [`std::process::Command`] do: it shares its parent's connections and
+//! what polls them, and has none of the threads. The parent notices nothing of such a child, whatever
+//! that does.
+//!
+//! What a child does that goes on without exec: [`engine_name`] and [`Builder::build`] give an error that
+//! says so, and making a queue panics with it. What it has inherited is as if it were shut down and
+//! drained, which is logged once as an error: waits return at once with nothing, [`Server::run`] does,
+//! operations cannot begin. A handler that has forked may return in the child, too: its reply leaves in
+//! the parent only. [`block_on`] panics. Nothing that was inherited is dropped, or sends anything; its
+//! sockets are open in the child until that ends, which lets clients wait for an end of connections that
+//! the parent has aborted.
+//!
+//! A child of a bare clone(2) is not noticed.
+//!
 //! # Where to look
 //!
 //! | for | see |
@@ -161,6 +178,7 @@ pub mod stats;
 pub mod status;
 
 mod compression;
+mod forked;
 mod include_proto;
 mod panics;
 mod sync;

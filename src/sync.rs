@@ -1,8 +1,9 @@
 //! The locks and atomics of this crate: std's, or loom's under `--cfg turnstile_loom`.
 //!
 //! All code takes them from here, so that the models in `loom_models` check the code that ships.
-//! Two things differ from std. A lock is never poisoned: user code does not run under our locks,
-//! and a panic of our own is caught at the closure that raised it. `Arc` stays std's, since
+//! Three things differ from std. A lock is never poisoned: user code does not run under our locks,
+//! and a panic of our own is caught at the closure that raised it. And nobody waits in a child of fork(2)
+//! for a thread that is not there: see [`forked`]. `Arc` stays std's, since
 //! loom's cannot hold a `dyn Trait`.
 
 #[cfg(not(turnstile_loom))]
@@ -14,7 +15,10 @@ use loom::sync as imp;
 pub(crate) use imp::MutexGuard;
 pub(crate) use imp::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use crate::forked;
 use std::sync::PoisonError;
+#[cfg(not(turnstile_loom))]
+use std::sync::TryLockError;
 use std::time::Instant;
 
 /// Loads that see what was stored before in the total order of sequential consistency. loom orders
@@ -58,6 +62,13 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        // As fast as `lock` itself, which tries first, too.
+        #[cfg(not(turnstile_loom))]
+        match self.0.try_lock() {
+            Ok(guard) => return guard,
+            Err(TryLockError::Poisoned(guard)) => return guard.into_inner(),
+            Err(TryLockError::WouldBlock) => forked::before_waiting(),
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -85,6 +96,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         deadline: Option<Instant>,
     ) -> MutexGuard<'a, T> {
+        forked::before_waiting();
         let Some(deadline) = deadline else {
             return self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
         };

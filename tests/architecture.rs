@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 
 /// Shared vocabulary, which every layer may use and which uses no layer.
-const SHARED: &[&str] = &["sync", "panics", "status", "metadata", "compression", "codec", "error"];
+const SHARED: &[&str] =
+    &["sync", "forked", "panics", "status", "metadata", "compression", "codec", "error"];
 
 /// Each layer, and the layers that it may use.
 const LAYERS: &[(&str, &[&str])] = &[

@@ -32,6 +32,7 @@ use receive::Arrival;
 use super::Outcome;
 use super::batch::{Batch, OpKind, StartError, StartErrorCause};
 use crate::cq::{self, PendingOp};
+use crate::forked;
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, Scheduled, TimerId};
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
@@ -327,6 +328,11 @@ impl CallCore {
         let has_expired = self.has_expired();
         let (result, timer) = {
             let state = &mut *self.state.lock();
+            if forked::is_forked() {
+                // Its stream is the parent's, and so may be h2's locks.
+                mem::forget(state.stream.take());
+                state.is_cancelled = true;
+            }
             if has_expired {
                 state.end(Some(DEADLINE_PASSED), true, &mut done);
                 state.pending.fail_all(state.is_cancelled, &mut done);
@@ -335,7 +341,7 @@ impl CallCore {
             let timer = if state.stream.is_none() { state.timer.take() } else { None };
             (result, timer)
         };
-        if let Some(timer) = timer {
+        if let Some(timer) = timer.filter(|_| !forked::is_forked()) {
             self.iomgr.timer_cancel(timer);
         }
         self.observer.tell(&self.head, mem::take(&mut done.seen));

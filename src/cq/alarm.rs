@@ -2,6 +2,7 @@
 
 use super::core::PendingOp;
 use super::{Queue, ShutDown};
+use crate::forked;
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, TimerId};
 use crate::sync::Mutex;
 use std::fmt;
@@ -101,6 +102,9 @@ impl<O: Default + Send + 'static> Alarm<O> {
     /// assert!(!cq.pluck(&1, Deadline::NONE).unwrap().is_ok());
     /// ```
     pub fn cancel(&self) {
+        if forked::is_forked() {
+            return;
+        }
         let _context = ExecCtx::enter();
         let (op, timer) = {
             let mut state = self.inner.state.lock();
@@ -126,6 +130,9 @@ impl<O: Default + Send + 'static> Run for Inner<O> {
 
 impl<O: Default + Send + 'static> Drop for Alarm<O> {
     fn drop(&mut self) {
+        if forked::leaks(&self.inner) {
+            return;
+        }
         self.cancel();
     }
 }

@@ -1,6 +1,7 @@
 //! A thread that waits for one future, and does whatever I/O there is to do meanwhile.
 
 use super::iomgr;
+use crate::forked;
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Pollset, PollsetSet};
 use crate::sync::{AtomicBool, Ordering::SeqCst};
 use std::cell::RefCell;
@@ -17,7 +18,8 @@ use std::task::{Context, Poll, Wake, Waker};
 /// Callable from any thread; blocks until the future is ready.
 ///
 /// # Panics
-/// If the polling engine does not start: see [`CompletionQueue::new`](super::CompletionQueue::new).
+/// If the polling engine does not start: see [`CompletionQueue::new`](super::CompletionQueue::new). In a
+/// process that was forked off one with queues: see [fork](crate#fork).
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -64,6 +66,8 @@ struct Parked {
 
 impl Parked {
     fn of_this_thread() -> Arc<Self> {
+        // That of a parent waits for nothing here.
+        forked::before_waiting();
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         spare.unwrap_or_else(|| Self::on(iomgr()))
     }
@@ -92,6 +96,8 @@ impl Parked {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return output;
             }
+            // The future may have forked.
+            forked::before_waiting();
             self.help();
             while !self.is_woken.load(SeqCst) {
                 let closures = ExecCtx::enter();

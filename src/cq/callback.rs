@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::{Event, iomgr, sealed};
+use crate::forked;
 use crate::iomgr::{Deadline, ExecCtx, Iomgr};
 use std::fmt;
 use std::sync::Arc;
@@ -111,6 +112,9 @@ impl<T: Send + 'static, O: Default + Send + 'static> sealed::Queue<T, O> for Cal
 
 impl<T: Send + 'static, O: Default + Send + 'static> Drop for CallbackQueue<T, O> {
     fn drop(&mut self) {
+        if forked::leaks(&self.core) {
+            return;
+        }
         let _context = ExecCtx::enter();
         self.core.abandon();
     }

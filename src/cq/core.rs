@@ -2,11 +2,13 @@
 //! for a thread.
 
 use super::Event;
+use crate::forked;
 use crate::iomgr::{Iomgr, Pollset, Run, Scheduled, attends};
 use crate::panics::contained;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use slab::Slab;
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
@@ -173,6 +175,9 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
         tag: T,
         companion: Option<Arc<Self>>,
     ) -> Result<PendingOp<O>, T> {
+        if forked::refuses() {
+            return Err(tag);
+        }
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return Err(tag);
@@ -186,6 +191,9 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
     /// # Errors
     /// The tag, if the queue is shut down.
     pub(crate) fn push(&self, tag: T) -> Result<(), T> {
+        if forked::is_forked() {
+            return Err(tag);
+        }
         let state = self.state.lock();
         if state.phase != Phase::Open {
             return Err(tag);
@@ -197,6 +205,9 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
 
     /// Takes the oldest event, and makes sure that another thread comes for the next one.
     pub(super) fn pop(&self) -> Option<Event<T, O>> {
+        if forked::is_forked() {
+            return None;
+        }
         let mut state = self.state.lock();
         let event = state.ready.pop_front()?;
         let (has_more, is_drained) = (!state.ready.is_empty(), state.is_drained());
@@ -213,7 +224,7 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
 
     /// How many events are ready.
     pub(super) fn ready_len(&self) -> usize {
-        self.state.lock().ready.len()
+        if forked::is_forked() { 0 } else { self.state.lock().ready.len() }
     }
 
     /// Whether so many events have been taken without a look at the engine that it is time for
@@ -241,6 +252,9 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
 
     /// Takes the oldest event whose tag `is_it`.
     pub(super) fn pluck(&self, mut is_it: impl FnMut(&T) -> bool) -> Option<Event<T, O>> {
+        if forked::is_forked() {
+            return None;
+        }
         let mut state = self.state.lock();
         let index = state.ready.iter().position(|event| is_it(&event.tag))?;
         let event = state.ready.remove(index);
@@ -263,13 +277,16 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
         state.ready.is_empty() && !state.is_drained()
     }
 
-    /// Whether the queue is shut down and everything has come out.
+    /// Whether the queue is shut down and everything has come out, as far as this process goes.
     pub(super) fn is_drained(&self) -> bool {
-        self.state.lock().is_drained()
+        forked::refuses() || self.state.lock().is_drained()
     }
 
     /// Lets no operation begin any more.
     pub(super) fn shutdown(&self) {
+        if forked::is_forked() {
+            return;
+        }
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return;
@@ -284,9 +301,12 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
 
     /// The application lets go: what is ready is dropped, and so is what comes later.
     pub(crate) fn abandon(&self) {
+        if forked::is_forked() {
+            return;
+        }
         let mut state = self.state.lock();
         state.phase = Phase::Abandoned;
-        let ready = std::mem::take(&mut state.ready);
+        let ready = mem::take(&mut state.ready);
         drop(state);
         drop(ready);
         self.close_pollset();
@@ -304,6 +324,9 @@ impl<T: Send + 'static, O: Default + Send + 'static> Core<T, O> {
     }
 
     fn post(&self, slot: usize, is_ok: bool, outcome: O) {
+        if forked::is_forked() {
+            return mem::forget(outcome);
+        }
         let mut state = self.state.lock();
         let Pending { tag, companion } = state.pending.remove(slot);
         let event = Event { tag, is_ok, outcome, companion };
@@ -367,6 +390,10 @@ impl<T: Send + 'static, O: Default + Send + 'static> Run for Core<T, O> {
         let Consumer::Callback { call, scheduled } = &self.consumer else { return };
         scheduled.clear();
         for _ in 0..POPS_PER_POLL {
+            // The callback may have forked.
+            if forked::is_forked() {
+                return;
+            }
             let popped = self.state.lock().ready.pop_front();
             let Some(event) = popped else {
                 if self.is_drained() {

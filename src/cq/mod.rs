@@ -207,7 +207,8 @@ fn iomgr() -> Arc<Iomgr> {
 /// blocks.
 ///
 /// # Errors
-/// Why the engine does not start: an unknown name, or the system's error.
+/// Why the engine does not start: an unknown name, or the system's error; that this process was [forked
+/// off](crate#fork) one that has an engine.
 ///
 /// ```
 /// match turnstile::engine_name() {

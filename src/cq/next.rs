@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::{Event, iomgr, sealed};
+use crate::forked;
 use crate::iomgr::{Deadline, ExecCtx, Iomgr};
 use std::fmt;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ impl<T: Send + 'static, O: Default + Send + 'static> CompletionQueue<T, O> {
     /// A queue on the process's polling engine.
     ///
     /// # Panics
-    /// If the polling engine does not start, which only the first queue of a process can find:
-    /// ask [`engine_name`](crate::engine_name) before to get the error.
+    /// If the polling engine does not start, which only the first queue of a process can find; and in
+    /// a [child that was forked](crate#fork) after that. Ask [`engine_name`](crate::engine_name) before to get the error.
     #[expect(clippy::new_without_default, reason = "making one can panic")]
     pub fn new() -> Self {
         Self::on(iomgr())
@@ -197,6 +198,9 @@ impl<T: Send + 'static, O: Default + Send + 'static> sealed::Queue<T, O> for Com
 
 impl<T: Send + 'static, O: Default + Send + 'static> Drop for CompletionQueue<T, O> {
     fn drop(&mut self) {
+        if forked::leaks(&self.core) {
+            return;
+        }
         let _context = ExecCtx::enter();
         self.core.abandon();
     }

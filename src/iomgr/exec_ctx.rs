@@ -5,12 +5,14 @@
 //! public entry point that can schedule one opens. The list is a thread-local, because
 //! `Waker::wake` takes no parameter through which it could be passed.
 
+use crate::forked;
 use crate::panics::contained;
 use crate::sync::{AtomicUsize, Ordering::SeqCst};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 
 /// Something that can be run. Implementors: the listener, the transports and their timers, the call,
@@ -154,11 +156,17 @@ impl ExecCtx {
     ///
     /// Must be called with no lock held.
     pub(crate) fn flush(&self) {
-        while let Ok(Some(closure)) = THIS_THREAD.try_with(|list| {
-            list.drop_unused();
-            list.ready.borrow_mut().pop_front()
-        }) {
+        while !forked::is_forked()
+            && let Ok(Some(closure)) = THIS_THREAD.try_with(|list| {
+                list.drop_unused();
+                list.ready.borrow_mut().pop_front()
+            })
+        {
             contained("a closure", || closure.run());
+        }
+        if forked::is_forked() {
+            let _ =
+                THIS_THREAD.try_with(|list| mem::forget((list.ready.take(), list.unused.take())));
         }
     }
 }

@@ -27,6 +27,7 @@ pub use methods::Method;
 
 use crate::call::{CallCore, MessageRules, NewCall, Observer, OnlyMessage, Outcome, Owner};
 use crate::cq::{PendingOp, Queue, ShutDown};
+use crate::forked;
 use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Pollset, PollsetSet};
 use crate::monitor::ServerMonitor;
 use crate::service::Attachment;
@@ -287,6 +288,9 @@ impl Server {
     ///
     /// Callable from any thread; never blocks.
     pub fn cancel_all_calls(&self) {
+        if forked::refuses() {
+            return;
+        }
         let _context = ExecCtx::enter();
         self.inner.connections.abort_all();
     }
@@ -294,6 +298,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if forked::leaks(&self.inner) {
+            return;
+        }
         let _context = ExecCtx::enter();
         self.inner.connections.close();
         self.inner.methods.close();

@@ -2,6 +2,7 @@
 
 use super::stop::Stop;
 use super::{Inner, Server};
+use crate::forked;
 use crate::iomgr::{ExecCtx, Run};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ impl Server {
     /// ```
     #[track_caller]
     pub fn run(&self) {
+        if forked::refuses() {
+            return;
+        }
         let _presence = Presence::enter(&self.inner);
         self.inner.serve();
     }
@@ -81,6 +85,9 @@ impl Server {
     /// ```
     #[track_caller]
     pub fn run_until(&self, stop: impl Future<Output = ()> + Send + 'static, grace: Duration) {
+        if forked::refuses() {
+            return;
+        }
         let _presence = Presence::enter(&self.inner);
         let stop = Stop::new(self.inner.clone(), Box::pin(stop), grace);
         stop.clone().run();
@@ -118,6 +125,9 @@ impl Server {
     /// # Ok::<(), turnstile::Error>(())
     /// ```
     pub fn shutdown(&self, grace: Duration) {
+        if forked::refuses() {
+            return;
+        }
         self.inner.shut_down_within(grace);
     }
 }

@@ -45,7 +45,7 @@ impl Builder {
     /// # Errors
     /// An address that cannot be read, or listened on (in use, not allowed), with the address and
     /// the cause; a socket that does not listen; a polling engine that does not start, is not known, or
-    /// is not the one that runs; no address at all; two services with one name, or a service and a registered method with one path; a method
+    /// is not the one that runs; a [child that was forked](crate#fork) after its parent had one; no address at all; two services with one name, or a service and a registered method with one path; a method
     /// whose path no call can have, or that was added as another kind; services that went to a
     /// server before.
     pub fn build(&mut self) -> Result<Server> {

@@ -1,6 +1,7 @@
 //! Who must see to it that a call gets a status.
 
 use super::{CallCore, Sent};
+use crate::forked;
 use crate::status::Status;
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +27,9 @@ impl fmt::Debug for Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.abandon();
+        if !forked::leaks(&self.0) {
+            self.0.abandon();
+        }
     }
 }
 

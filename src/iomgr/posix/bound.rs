@@ -5,6 +5,7 @@ use super::fd::Fd;
 use super::manager::Iomgr;
 use super::pollset_set::PollsetSet;
 use super::sys::{self, Family, Listening, RawAddress};
+use crate::forked;
 use std::fs::{self, Metadata};
 use std::io;
 use std::net::TcpListener;
@@ -173,7 +174,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|it| id_of(&it) == self.id) {
+        let is_ours = |it: &Metadata| id_of(it) == self.id;
+        // A child's parent still listens there.
+        if !forked::is_forked() && fs::symlink_metadata(&self.path).is_ok_and(|it| is_ours(&it)) {
             // Somebody may remove it this moment, which is as well.
             let _ = fs::remove_file(&self.path);
         }

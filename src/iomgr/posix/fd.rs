@@ -5,6 +5,7 @@ use super::manager::Iomgr;
 use super::pollee::{PollTarget, Pollee};
 use super::sys::Readiness;
 use super::watch::Interest;
+use crate::forked;
 use crate::iomgr::readiness::Reason;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use slab::Slab;
@@ -165,6 +166,10 @@ impl Fd {
 
     fn detach(&mut self) -> Option<OwnedFd> {
         let fd = self.fd.take()?;
+        if forked::is_forked() {
+            // It is watched in the parent, by sets that are shared.
+            return None;
+        }
         self.iomgr.fds().remove(self.pollee.key());
         self.pollee.leave_all();
         if self.iomgr.engine().keeps_pollsets_apart() {

@@ -5,8 +5,10 @@ use super::fd::FdTable;
 use super::pollable::Seat;
 use super::pollset::Pollset;
 use super::pollset_set::Graph;
+use super::sys;
 use super::timekeeping::{Minding, TimeKeeping};
 use super::trouble::{Rests, Trouble};
+use crate::forked;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{self, Run};
 use crate::iomgr::timers::{TimerId, Timers};
@@ -54,8 +56,11 @@ impl Iomgr {
     /// The same, with an engine that the program prefers to what the environment asks for.
     ///
     /// # Errors
-    /// Also if another engine runs already.
+    /// Also if another engine runs already, or in another process, of which this is a child.
     pub(crate) fn of_process_with(preferences: Option<&Preferences>) -> io::Result<Arc<Self>> {
+        // Before the lock, which a child may have inherited locked.
+        forked::check()?;
+        sys::watch_forks()?;
         let mut manager = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(manager) = &*manager {
             preferences.map_or(Ok(()), |preferences| preferences.check(manager.engine_name()))?;
@@ -155,6 +160,9 @@ impl Iomgr {
         deadline: Deadline,
         is_idle: impl FnOnce() -> bool,
     ) {
+        if forked::refuses() {
+            return;
+        }
         // Who stands behind the poller waits on a condition variable, which has the system's clock.
         let until =
             if deadline == Deadline::NOW { Some(Instant::now()) } else { deadline.instant() };
@@ -308,6 +316,9 @@ impl Iomgr {
     /// Schedules a closure on the next poller's thread, which may be this one's when it polls
     /// again. For work that must not keep this thread from its application any longer.
     pub(crate) fn put_off(&self, closure: Arc<dyn Run>) {
+        if forked::is_forked() {
+            return mem::forget(closure);
+        }
         {
             let mut inbox = self.inbox.lock();
             inbox.push(closure);

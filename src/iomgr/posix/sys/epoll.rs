@@ -1,6 +1,7 @@
 //! epoll(7).
 
 use super::{check, check_len, millis};
+use crate::forked;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
@@ -97,6 +98,7 @@ impl Epoll {
         fd: BorrowedFd<'_>,
         event: &mut libc::epoll_event,
     ) -> io::Result<()> {
+        forked::check()?;
         // SAFETY: both fds are open for the length of the call, and `event` is a live reference.
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), operation, fd.as_raw_fd(), event) })
             .map(drop)
@@ -111,6 +113,7 @@ impl Epoll {
         events: &mut [EpollEvent],
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
+        forked::check()?;
         let room = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
         // SAFETY: `EpollEvent` is a transparent wrapper of the kernel's struct, the slice is live, and
         // the kernel writes at most `room` of them.

@@ -1,6 +1,7 @@
 //! eventfd(2): how another thread interrupts one that sleeps in an engine.
 
 use super::{check, check_len};
+use crate::forked;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -41,6 +42,7 @@ impl EventFd {
     }
 
     fn write(&self, add: u64) -> io::Result<()> {
+        forked::check()?;
         let add = add.to_ne_bytes();
         // SAFETY: the pointer and the length describe `add`, which lives through the call.
         check_len(unsafe { libc::write(self.0.as_raw_fd(), add.as_ptr().cast(), add.len()) })
@@ -56,6 +58,7 @@ impl AsFd for EventFd {
 
 /// Sets the counter of an eventfd, or of a timerfd, back to 0.
 pub(crate) fn drain(fd: BorrowedFd<'_>) -> io::Result<()> {
+    forked::check()?;
     let mut count = 0_u64.to_ne_bytes();
     // SAFETY: the pointer and the length describe `count`, which lives through the call.
     let result = unsafe { libc::read(fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };

@@ -2,6 +2,9 @@
 //!
 //! Functions here take borrowed fds and slices and give `io::Result` and owned fds. They hold no
 //! policy and log nothing.
+//!
+//! What reads from an fd that a parent process shares, writes to it, or changes what a shared epoll set
+//! has, fails in a child of fork(2): see [`forked`](crate::forked).
 
 #![allow(unsafe_code)] // The one place for it; every block says why it is sound.
 
@@ -9,6 +12,7 @@ mod epoll;
 mod eventfd;
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) mod for_tests;
+mod fork;
 mod poll;
 mod recv;
 mod sockaddr;
@@ -17,6 +21,7 @@ mod timerfd;
 
 pub(crate) use epoll::{Epoll, EpollEvent, Readiness, probe_exclusive};
 pub(crate) use eventfd::{EventFd, drain};
+pub(crate) use fork::watch_forks;
 pub(crate) use poll::PollFds;
 pub(crate) use recv::{Received, recvmsg, tell_unread};
 pub(crate) use sockaddr::RawAddress;

@@ -1,6 +1,7 @@
 //! recvmsg(2), and what it says of what is left.
 
 use super::socket::{retry, set_option};
+use crate::forked;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -29,6 +30,7 @@ union OneInt {
 /// # Errors
 /// `WouldBlock` when there is nothing; otherwise as recvmsg(2) says. EINTR is tried again.
 pub(crate) fn recvmsg(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    forked::check()?;
     let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control = OneInt { bytes: [0; 32] };
     // SAFETY: msghdr is plain data for which all zeroes means no name, no data, no control.

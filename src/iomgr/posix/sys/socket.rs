@@ -6,6 +6,7 @@
 
 use super::sockaddr::RawAddress;
 use super::{check, check_len};
+use crate::forked;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -138,6 +139,7 @@ fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
 /// `WouldBlock` when none waits; otherwise as accept(2) says: some errors are those of one
 /// connection (ECONNABORTED), some those of the process (EMFILE).
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
+    forked::check()?;
     let mut address = RawAddress::empty();
     let (pointer, length) = address.as_parts_mut();
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -226,6 +228,7 @@ pub(crate) fn connected(socket: BorrowedFd<'_>) -> io::Result<bool> {
 /// `WouldBlock` when the socket's buffer is full; otherwise as sendmsg(2) says. EINTR is tried
 /// again.
 pub(crate) fn sendmsg(socket: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    forked::check()?;
     // SAFETY: msghdr is plain data for which all zeroes means no name, no data, no control.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     // IoSlice is guaranteed to have the layout of iovec on Unix; sendmsg only reads through it.
@@ -296,6 +299,7 @@ unsafe fn option<T>(
 
 /// Tells the peer that no more bytes come: shutdown(2) with SHUT_WR.
 pub(crate) fn shutdown_write(socket: BorrowedFd<'_>) -> io::Result<()> {
+    forked::check()?;
     // SAFETY: the call takes no pointer.
     check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }

@@ -1,6 +1,7 @@
 //! timerfd_create(2): a point in time that several epoll sets can wait for.
 
 use super::check;
+use crate::forked;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -21,6 +22,7 @@ impl TimerFd {
 
     /// Lets it expire once, after `delay`, whatever it was set to before.
     pub(crate) fn set(&self, delay: Duration) -> io::Result<()> {
+        forked::check()?;
         // Zero would disarm it.
         let delay = delay.max(Duration::from_nanos(1));
         let value = libc::timespec {
