@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 const SUITE: &str = "iomgr/posix/tests/conformance";
 
 /// How many faults the index has at least: it is not to be lost with its format.
-const FAULTS: usize = 25;
+const FAULTS: usize = 26;
 
-/// Tests of what all engines have in common, which one test shows.
-const ONCE: &[&str] = &["iomgr/posix/sys/"];
+/// Tests of what all engines have in common, which one test shows; and the crate's integration tests,
+/// all of which `cargo xtask test` runs under each engine.
+const ONCE: &[&str] = &["iomgr/posix/sys/", "../tests/"];
 
 fn source_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -29,9 +30,10 @@ fn rows(source: &str) -> Vec<(&str, Vec<&str>)> {
 /// `src`.
 fn complaint(test: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
     let (module, name) = test.rsplit_once("::").unwrap_or(("", test));
-    let path = match module.strip_prefix("crate::") {
-        Some(module) => module.replace("::", "/"),
-        None => format!("{SUITE}/{}", module.replace("::", "/")),
+    let path = match (module.strip_prefix("crate::"), module.strip_suffix(".rs")) {
+        (Some(module), _) => module.replace("::", "/"),
+        (None, Some(file)) => format!("../{file}"),
+        (None, None) => format!("{SUITE}/{}", module.replace("::", "/")),
     };
     // Tests beside the code are in a module of its file.
     let path = path
@@ -74,11 +76,17 @@ fn a_test_that_is_not_there_or_not_run_is_found() {
                 "on_every_engine! {\n    listed,\n}\nfn listed() {}\nfn unlisted() {}\n"
             }
             "iomgr/posix/sys/epoll.rs" => "mod tests {\n    fn once() {}\n}\n",
+            "../tests/whole.rs" => "fn everything() {}\n",
             _ => return None,
         };
         Some(text.to_owned())
     };
-    for test in ["fds::listed", "crate::iomgr::posix::sys::epoll::tests::once"] {
+    let good = [
+        "fds::listed",
+        "crate::iomgr::posix::sys::epoll::tests::once",
+        "tests/whole.rs::everything",
+    ];
+    for test in good {
         assert_eq!(complaint(test, read), None);
     }
     let cases = [

@@ -36,6 +36,7 @@
 //! | a kick from the own thread is lost | `kicks::a_kick_from_the_own_thread_ends_its_next_work` |
 //! | nested contexts run closures too early, or never | `closures::a_closure_runs_when_the_outermost_context_ends` |
 //! | the process has no fd left, and the listener is lost or spins | `descriptors::a_listener_without_descriptors_rests_and_accepts_again` |
+//! | fork in a process with threads is neither refused nor safe | `tests/fork.rs::a_forked_child_is_told_that_it_cannot_use_its_parents_engine` |
 
 mod closures;
 mod connects;
