@@ -29,7 +29,10 @@ pub struct Batch {
     /// The message goes as it is, whatever the call's encoding.
     pub(super) is_uncompressed: bool,
     pub(super) status: Option<Status>,
+    pub(super) closes: bool,
+    pub(super) receives_metadata: bool,
     pub(super) receives_message: bool,
+    pub(super) receives_status: bool,
     pub(super) receives_close: bool,
 }
 
@@ -142,11 +145,46 @@ impl Batch {
         self
     }
 
+    /// Says that no more messages come: a client's half-close. Once a call, behind its last message.
+    pub(crate) fn send_close(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    /// Receives the initial metadata that the server answers with; empty when the call ended without,
+    /// and when it was received before.
+    pub(crate) fn receive_initial_metadata(mut self) -> Self {
+        self.receives_metadata = true;
+        self
+    }
+
+    /// Receives the status, once every message before it has been received. A batch that has this
+    /// operation is always ok: the status says how the rest went.
+    pub(crate) fn receive_status(mut self) -> Self {
+        self.receives_status = true;
+        self
+    }
+
+    /// An operation that only clients have, if there is one.
+    pub(super) fn first_of_the_clients(&self) -> Option<OpKind> {
+        let kinds = [OpKind::SendClose, OpKind::ReceiveInitialMetadata, OpKind::ReceiveStatus];
+        kinds.into_iter().find(|kind| self.has(*kind))
+    }
+
+    /// An operation that only servers have, if there is one.
+    pub(super) fn first_of_the_servers(&self) -> Option<OpKind> {
+        let kinds = [OpKind::SendInitialMetadata, OpKind::SendStatus, OpKind::ReceiveClose];
+        kinds.into_iter().find(|kind| self.has(*kind))
+    }
+
     pub(super) fn has(&self, kind: OpKind) -> bool {
         match kind {
             OpKind::SendInitialMetadata => self.initial_metadata.is_some(),
             OpKind::SendMessage => self.message.is_some(),
             OpKind::SendStatus => self.status.is_some(),
+            OpKind::SendClose => self.closes,
+            OpKind::ReceiveInitialMetadata => self.receives_metadata,
+            OpKind::ReceiveStatus => self.receives_status,
             OpKind::ReceiveMessage => self.receives_message,
             OpKind::ReceiveClose => self.receives_close,
         }
@@ -160,16 +198,22 @@ pub(super) enum OpKind {
     SendInitialMetadata,
     SendMessage,
     SendStatus,
+    SendClose,
+    ReceiveInitialMetadata,
     ReceiveMessage,
+    ReceiveStatus,
     ReceiveClose,
 }
 
 impl OpKind {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::SendInitialMetadata,
         Self::SendMessage,
         Self::SendStatus,
+        Self::SendClose,
+        Self::ReceiveInitialMetadata,
         Self::ReceiveMessage,
+        Self::ReceiveStatus,
         Self::ReceiveClose,
     ];
 }
@@ -180,6 +224,9 @@ impl fmt::Display for OpKind {
             Self::SendInitialMetadata => "send_initial_metadata",
             Self::SendMessage => "send_message",
             Self::SendStatus => "send_status",
+            Self::SendClose => "send_close",
+            Self::ReceiveInitialMetadata => "receive_initial_metadata",
+            Self::ReceiveStatus => "receive_status",
             Self::ReceiveMessage => "receive_message",
             Self::ReceiveClose => "receive_close",
         })
@@ -224,6 +271,8 @@ impl<T> StartError<T> {
 pub(super) enum StartErrorCause {
     Pending(OpKind),
     AlreadySent(OpKind),
+    /// The operation is for the other end of a call.
+    OtherEnd(OpKind),
     ShutDown,
 }
 
@@ -236,6 +285,12 @@ impl<T> fmt::Display for StartError<T> {
             ),
             StartErrorCause::AlreadySent(kind) => {
                 write!(f, "{kind} came too late: what it sends, or what follows it, has been sent")
+            }
+            StartErrorCause::OtherEnd(kind) => {
+                write!(
+                    f,
+                    "{kind} is for the other end of a call, and this one has no such operation"
+                )
             }
             StartErrorCause::ShutDown => f.write_str(
                 "the call's completion queue is shut down; start batches before its shutdown",

@@ -1,12 +1,17 @@
-//! One call: its pending batches, and how they make progress.
+//! One end of a call: its pending batches, and how they make progress.
 //!
 //! A call is run (by the thread that finds one of its wakers fired) or used (by an application's
 //! thread that starts a batch or cancels it). Both take the call's lock, make progress, and
-//! complete batches, and drop what the call was given, after the lock is gone. [`poll`] has the
-//! operations of handlers, which are polled instead of started; [`receive`] the way of messages in;
-//! [`messages`] limits and compression; [`pollers`] who is woken; [`over`] the wait for its end;
-//! [`owner`] who sees to that; [`observe`] what is told of a call.
+//! complete batches, and drop what the call was given, after the lock is gone.
+//!
+//! Here is what both ends have in common; [`server`] and [`client`] are the [`Side`]s. [`poll`] has the
+//! operations that are polled instead of started, [`reply`] those of handlers; [`receive`] the way of
+//! messages in; [`messages`] limits and compression; [`pollers`] who is woken; [`over`] the wait for a
+//! served call's end; [`owner`] who sees to that; [`observe`] what is told of it.
 
+#![expect(private_bounds, reason = "there are two sides, and both are in here")]
+
+mod client;
 mod messages;
 mod observe;
 mod over;
@@ -15,240 +20,210 @@ mod pending;
 mod poll;
 mod pollers;
 mod receive;
+mod reply;
+mod server;
 
+pub(crate) use client::ClientCore;
 pub(crate) use messages::{MessageRules, Outgoing};
 pub(crate) use observe::Observer;
 pub(crate) use over::Over;
 pub(crate) use owner::Owner;
-pub use poll::Reply;
 pub(crate) use receive::OnlyMessage;
+pub use reply::Reply;
+pub(crate) use server::CallCore;
 
 use messages::{Compressed, Messages};
-use observe::Tally;
+use observe::{Seen, Tally};
 use pending::{Done, Pending};
 use pollers::Pollers;
-use receive::Arrival;
 
 use super::Outcome;
-use super::batch::{Batch, OpKind, StartError, StartErrorCause};
+use super::batch::{Batch, StartError, StartErrorCause};
 use crate::cq::{self, PendingOp};
 use crate::forked;
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, Run, Scheduled, TimerId};
-use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 use crate::sync::{AtomicBool, Mutex};
-use crate::transport::{Head, Stream};
+use crate::transport::MessageStream;
 use bytes::Bytes;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-/// What the client gets when its time is over.
+/// What a call ends with when its time is over.
 const DEADLINE_PASSED: Status =
     Status::from_static(Code::DeadlineExceeded, "the call's deadline passed");
 
-/// A call, as the server and its transport know it.
-pub(crate) struct CallCore {
-    head: Head,
+/// One end of a call, as its application and its transport know it.
+pub(crate) struct Core<S: Side> {
+    /// What only this end has, and does not change.
+    side: S,
     deadline: Option<Instant>,
     iomgr: Arc<Iomgr>,
     scheduled: Scheduled,
-    observer: Observer,
     max_send_size: usize,
-    /// Replies have an encoding, or have had one. Set under the lock; a hint without it.
+    /// What is sent has an encoding, or has had one. Set under the lock; a hint without it.
     may_compress: AtomicBool,
     /// Locked before h2's own locks. No batch completes and no user code runs under it.
-    state: Mutex<State>,
+    state: Mutex<State<S>>,
 }
 
-struct State {
+struct State<S: Side> {
     /// `None` once the call is over.
-    stream: Option<Box<dyn Stream>>,
-    /// Whether it was over before its status was sent. Of use once it is over.
-    is_cancelled: bool,
-    /// What it was cancelled with.
+    stream: Option<Box<S::Stream>>,
+    /// What it was cut off with.
     cause: Option<Status>,
+    /// Why nothing can be sent any more, although the call may have more to tell.
+    broken: Option<Status>,
     /// The deadline's, while the call lives.
     timer: Option<TimerId>,
-    /// Who waits for the only message, before the application knows of the call.
-    arrival: Option<Arrival>,
-    /// The only message of a call that waits for a thread.
-    parked: Option<Bytes>,
-    /// Nobody has asked for the call's close, but the server wants to know.
-    is_watched: bool,
-    progress: Sent,
     messages: Messages,
     tally: Tally,
     pending: Pending,
-    /// Trailing metadata that a handler has set before it knows its status.
-    trailers: Metadata,
     pollers: Pollers,
+    /// What only this end has.
+    own: S::State,
 }
 
-/// How far the sends have come, counting those that are pending.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Sent {
-    #[default]
-    Nothing,
-    InitialMetadata,
-    Status,
+/// What the two ends of a call do each in their own way.
+trait Side: Sized + Send + Sync + 'static {
+    type Stream: MessageStream + ?Sized;
+    type State: Send;
+
+    fn upcast(stream: Box<Self::Stream>) -> Box<dyn MessageStream>;
+
+    /// Does what can be done now, in the order in which it must leave. An error ends the call.
+    fn move_on(
+        state: &mut State<Self>,
+        context: &mut Context<'_>,
+        done: &mut Done,
+    ) -> Result<(), Status>;
+
+    /// Cuts the call off, which its stream still has: with `status`, as far as this end has not heard
+    /// or told another one.
+    fn cut_off(state: &mut State<Self>, status: Status, done: &mut Done);
+
+    /// What is pending on a call that is over completes.
+    fn settle(state: &mut State<Self>, done: &mut Done);
+
+    /// The call is the parent's of a process that was forked.
+    fn disown(state: &mut State<Self>);
+
+    /// The next message for one who polls, or `None` when there are no more.
+    fn poll_next(
+        state: &mut State<Self>,
+        context: &mut Context<'_>,
+        done: &mut Done,
+    ) -> Poll<Result<Option<Bytes>, Status>>;
+
+    /// A message goes out that is in no batch.
+    fn on_message(_state: &mut State<Self>) {}
+
+    /// Whether a batch, none of whose operations is pending, can be started now.
+    fn check(state: &State<Self>, batch: &Batch) -> Result<(), StartErrorCause>;
+
+    /// A batch is about to be filed.
+    fn on_file(state: &mut State<Self>, batch: &mut Batch);
+
+    /// Tells what was noted. Called without the call's lock.
+    fn tell(&self, _seen: Seen) {}
 }
 
-impl State {
-    /// Does what can be done now, in the order in which it must leave.
+impl<S: Side> State<S> {
+    fn new(stream: Box<S::Stream>, messages: Messages, tally: Tally, own: S::State) -> Self {
+        Self {
+            stream: Some(stream),
+            cause: None,
+            broken: None,
+            timer: None,
+            messages,
+            tally,
+            pending: Pending::default(),
+            pollers: Pollers::default(),
+            own,
+        }
+    }
+
+    /// Does what can be done now.
     fn advance(&mut self, context: &mut Context<'_>, done: &mut Done) {
-        let result = self
-            .send_initial_metadata(done)
-            .and_then(|()| self.send_message(context, done))
-            .and_then(|()| self.send_status(done))
-            .and_then(|()| self.receive_message(context, done))
-            .and_then(|()| self.watch_cancel(context));
-        if let Err(status) = result {
-            self.end(Some(status), true, done);
+        if let Err(status) = S::move_on(self, context, done) {
+            self.end(status, done);
         }
         if self.stream.is_none() {
-            self.pending.fail_all(self.is_cancelled, done);
+            S::settle(self, done);
         }
     }
 
-    fn send_initial_metadata(&mut self, done: &mut Done) -> Result<(), Status> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        let Some((id, metadata)) = self.pending.initial_metadata.take() else { return Ok(()) };
-        let result = stream.send_initial_metadata(metadata, self.messages.replies);
-        self.pending.finish(id, result.is_ok(), done, |_| {});
-        result
+    /// The call is over before its time, unless it was already.
+    fn end(&mut self, status: Status, done: &mut Done) {
+        done.outlives(&status);
+        if self.stream.is_some() {
+            S::cut_off(self, status, done);
+        }
     }
 
+    /// The stream is not needed any more.
+    fn let_go(&mut self, done: &mut Done) {
+        done.stream = self.stream.take().map(S::upcast);
+        done.seen.end = Some(self.tally);
+        self.pollers.wake_all(done);
+    }
+
+    /// Goes on with the message that is being sent.
+    ///
+    /// # Errors
+    /// It is none that can be sent. A stream that takes it no more is noted as broken.
     fn send_message(&mut self, context: &mut Context<'_>, done: &mut Done) -> Result<(), Status> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let Some((id, message)) = &mut self.pending.message else { return Ok(()) };
         let id = *id;
-        let (messages, tally) = (&self.messages, &mut self.tally);
-        let begin = |message: Outgoing| {
-            let (message, size) = messages.seal(message)?;
-            stream.begin_message(message).map(|()| tally.send(size, done))
-        };
-        let result = match message.take().map_or(Ok(()), begin) {
-            Ok(()) => match stream.poll_send_message(context) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(result) => result,
-            },
-            Err(status) => Err(status),
-        };
+        if let Some(message) = message.take() {
+            let tally = &mut self.tally;
+            let sealed = self.messages.seal(message);
+            let begun = sealed.and_then(|(message, size)| {
+                stream.begin_message(message).map(|()| tally.send(size, done))
+            });
+            if begun.is_err() {
+                self.pending.message = None;
+                self.pending.finish(id, false, done, |_| {});
+                return begun;
+            }
+        }
+        let Poll::Ready(sent) = stream.poll_send_message(context) else { return Ok(()) };
         self.pending.message = None;
-        self.pending.finish(id, result.is_ok(), done, |_| {});
-        result
-    }
-
-    fn send_status(&mut self, done: &mut Done) -> Result<(), Status> {
-        // The status follows the message.
-        if self.pending.message.is_some() {
-            return Ok(());
-        }
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        let Some((id, status)) = self.pending.status.take() else { return Ok(()) };
-        done.outlives(&status);
-        self.tally.status = Some(status.code());
-        let result = stream.send_status(status);
-        self.pending.finish(id, result.is_ok(), done, |_| {});
-        if result.is_ok() {
-            self.end(None, false, done);
-        }
-        result
-    }
-
-    fn watch_cancel(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
-        let is_wanted = self.pending.receive_close.is_some() || self.is_watched;
-        let Some(stream) = self.stream.as_mut().filter(|_| is_wanted) else { return Ok(()) };
-        match stream.poll_cancelled(context) {
-            Poll::Ready(status) => Err(status),
-            Poll::Pending => Ok(()),
-        }
-    }
-
-    /// The call is over. `status` is for the client, if it has had none.
-    fn end(&mut self, status: Option<Status>, is_cancelled: bool, done: &mut Done) {
-        status.iter().for_each(|status| done.outlives(status));
-        let Some(mut stream) = self.stream.take() else { return };
-        if let Some(status) = status {
-            self.tally.status = Some(status.code());
-            self.cause = Some(status.clone());
-            // If the stream has failed, nobody is there to hear it.
-            let _ = stream.send_status(status.and_metadata(mem::take(&mut self.trailers)));
-        }
-        done.stream = Some(stream);
-        done.seen.end = Some(self.tally);
-        self.is_cancelled = is_cancelled;
-        self.progress = Sent::Status;
-        if let Some(arrival) = self.arrival.take() {
-            done.arrival = Some((arrival.then, None));
-        }
-        done.drop_message(self.parked.take().map(Outgoing::from));
-        self.pollers.wake_all(done);
+        self.pending.finish(id, sent.is_ok(), done, |_| {});
+        self.broken = sent.err();
+        Ok(())
     }
 }
 
-impl CallCore {
-    /// A call whose request has come over `stream`.
-    pub(crate) fn new(
-        head: Head,
-        mut stream: Box<dyn Stream>,
+impl<S: Side> Core<S> {
+    /// A call with its stream, and the deadline's timer.
+    fn with_stream(
+        side: S,
         iomgr: Arc<Iomgr>,
-        mut observer: Observer,
+        deadline: Option<Instant>,
         rules: MessageRules,
+        mut state: State<S>,
     ) -> Arc<Self> {
-        stream.set_max_message_size(rules.max_receive_size);
-        observer.begin(&head);
-        let tally = Tally::new(observer.has_stats());
-        let messages = Messages::new(rules, &head);
-        let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        if let Some(stream) = &mut state.stream {
+            stream.set_max_message_size(rules.max_receive_size);
+        }
         let call = Arc::new(Self {
-            head,
+            side,
             deadline,
             iomgr,
             scheduled: Scheduled::default(),
-            observer,
             max_send_size: rules.max_send_size,
-            may_compress: AtomicBool::new(messages.replies.is_some()),
-            state: Mutex::new(State {
-                stream: Some(stream),
-                is_cancelled: false,
-                cause: None,
-                timer: None,
-                arrival: None,
-                parked: None,
-                is_watched: false,
-                progress: Sent::Nothing,
-                messages,
-                tally,
-                pending: Pending::default(),
-                trailers: Metadata::new(),
-                pollers: Pollers::default(),
-            }),
+            may_compress: AtomicBool::new(state.messages.sends.is_some()),
+            state: Mutex::new(state),
         });
         if let Some(deadline) = deadline {
             let timer = call.iomgr.timer_init(deadline, call.clone());
             call.state.lock().timer = Some(timer);
         }
         call
-    }
-
-    /// The threads of the queue that the call's operations will come out of wait for its connection.
-    /// If that cannot be had, the call ends.
-    pub(crate) fn wait_with(self: &Arc<Self>, request: &PendingOp<Outcome>) {
-        if self.iomgr.keeps_pollsets_apart()
-            && let Some(pollset) = request.companion()
-            && let Err(error) = self.head.peer.add_to(&pollset)
-        {
-            tracing::error!(%error, "a queue cannot wait for its call's connection; raise the limit \
-                                     of open files (ulimit -n)");
-            self.cancel(Status::resource_exhausted("the server cannot wait for this call"));
-        }
-    }
-
-    pub(crate) fn head(&self) -> &Head {
-        &self.head
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
@@ -258,14 +233,6 @@ impl CallCore {
     /// Whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.state.lock().stream.is_none()
-    }
-
-    /// Looks out for the client's going away although no batch asks for it.
-    pub(crate) fn watch(self: &Arc<Self>, is_watched: bool) {
-        self.with_state(|state, context, done| {
-            state.is_watched = is_watched;
-            state.advance(context, done);
-        });
     }
 
     pub(crate) fn start<T: Send + 'static>(
@@ -302,16 +269,16 @@ impl CallCore {
         has_expired
     }
 
-    /// Ends the call with a status that the client gets if it has had none.
+    /// Ends the call with a status that the other end gets if it has had none.
     pub(crate) fn cancel(self: &Arc<Self>, status: Status) {
         let _context = ExecCtx::enter();
         self.with_state(|state, _, done| {
             // h2 may keep the call's waker for long, and drop it under its locks: what the
             // application has put into the status must be gone before.
             let cause = state.stream.is_some().then(|| status.without_leftovers());
-            state.end(Some(status), true, done);
+            state.end(status, done);
             state.cause = cause.or_else(|| state.cause.take());
-            state.pending.fail_all(state.is_cancelled, done);
+            S::settle(state, done);
         });
     }
 
@@ -321,7 +288,7 @@ impl CallCore {
     /// what would come after that comes too late, also before the timer fires.
     fn with_state<R>(
         self: &Arc<Self>,
-        work: impl FnOnce(&mut State, &mut Context<'_>, &mut Done) -> R,
+        work: impl FnOnce(&mut State<S>, &mut Context<'_>, &mut Done) -> R,
     ) -> R {
         let waker = Waker::from(self.clone());
         let mut done = Done::default();
@@ -331,11 +298,11 @@ impl CallCore {
             if forked::is_forked() {
                 // Its stream is the parent's, and so may be h2's locks.
                 mem::forget(state.stream.take());
-                state.is_cancelled = true;
+                S::disown(state);
             }
             if has_expired {
-                state.end(Some(DEADLINE_PASSED), true, &mut done);
-                state.pending.fail_all(state.is_cancelled, &mut done);
+                state.end(DEADLINE_PASSED, &mut done);
+                S::settle(state, &mut done);
             }
             let result = work(state, &mut Context::from_waker(&waker), &mut done);
             let timer = if state.stream.is_none() { state.timer.take() } else { None };
@@ -344,7 +311,7 @@ impl CallCore {
         if let Some(timer) = timer.filter(|_| !forked::is_forked()) {
             self.iomgr.timer_cancel(timer);
         }
-        self.observer.tell(&self.head, mem::take(&mut done.seen));
+        self.side.tell(mem::take(&mut done.seen));
         done.settle();
         result
     }
@@ -355,28 +322,12 @@ impl CallCore {
     }
 }
 
-impl State {
+impl<S: Side> State<S> {
     /// Whether a batch can be started now.
     fn check(&self, batch: &Batch) -> Result<(), StartErrorCause> {
-        if let Some(kind) = self.pending.conflict(batch) {
-            return Err(StartErrorCause::Pending(kind));
-        }
-        // On a call that has ended by itself, sends fail by their event, like those under way.
-        if self.is_cancelled {
-            return Ok(());
-        }
-        if batch.initial_metadata.is_some() && self.progress >= Sent::InitialMetadata {
-            return Err(StartErrorCause::AlreadySent(OpKind::SendInitialMetadata));
-        }
-        let late = self.progress == Sent::Status;
-        match () {
-            () if late && batch.message.is_some() => {
-                Err(StartErrorCause::AlreadySent(OpKind::SendMessage))
-            }
-            () if late && batch.status.is_some() => {
-                Err(StartErrorCause::AlreadySent(OpKind::SendStatus))
-            }
-            () => Ok(()),
+        match self.pending.conflict(batch) {
+            Some(kind) => Err(StartErrorCause::Pending(kind)),
+            None => S::check(self, batch),
         }
     }
 
@@ -388,21 +339,12 @@ impl State {
         op: PendingOp<Outcome>,
         done: &mut Done,
     ) {
-        if batch.message.is_some() && self.progress == Sent::Nothing {
-            // The message's head; it completes with the message.
-            batch.initial_metadata.get_or_insert_default();
-        }
-        if batch.initial_metadata.is_some() {
-            self.progress = self.progress.max(Sent::InitialMetadata);
-        }
-        if batch.status.is_some() {
-            self.progress = Sent::Status;
-        }
+        S::on_file(self, &mut batch);
         self.pending.file(batch, compressed, op, done);
     }
 }
 
-impl Run for CallCore {
+impl<S: Side> Run for Core<S> {
     fn run(self: Arc<Self>) {
         self.scheduled.clear();
         self.with_state(|state, context, done| {
@@ -413,7 +355,7 @@ impl Run for CallCore {
     }
 }
 
-impl Wake for CallCore {
+impl<S: Side> Wake for Core<S> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

@@ -2,6 +2,8 @@
 
 use super::{Call, Owner};
 use crate::cq;
+use crate::metadata::Metadata;
+use crate::status::Status;
 use bytes::Bytes;
 
 /// What an operation ended with: the `O` of this crate's queues. [`Event`](crate::Event) has the
@@ -22,6 +24,15 @@ enum Kind {
 pub(super) struct BatchOutcome {
     pub(super) message: Option<Bytes>,
     pub(super) is_cancelled: bool,
+    /// For the client's end only.
+    pub(super) reply: Option<Box<Received>>,
+}
+
+/// What a client has received beside messages.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    pub(super) metadata: Option<Metadata>,
+    pub(super) status: Option<Status>,
 }
 
 /// A call that was requested and has come.
@@ -30,6 +41,13 @@ pub(crate) struct NewCall {
     pub(crate) owner: Owner,
     /// Its first message, for methods that are registered with it.
     pub(crate) message: Option<Bytes>,
+}
+
+impl BatchOutcome {
+    /// Where what a client receives is put.
+    pub(super) fn received(&mut self) -> &mut Received {
+        self.reply.get_or_insert_default()
+    }
 }
 
 impl From<BatchOutcome> for Outcome {
@@ -62,7 +80,7 @@ impl<T: Send + 'static> cq::Event<T, Outcome> {
     pub fn take_call(&mut self) -> Option<Call<T>> {
         match std::mem::take(&mut self.outcome.0) {
             Kind::Call(NewCall { owner, message }) => {
-                self.outcome.0 = Kind::Batch(BatchOutcome { message, is_cancelled: false });
+                self.outcome.0 = Kind::Batch(BatchOutcome { message, ..BatchOutcome::default() });
                 let queue = self.companion.take();
                 queue.map(|queue| Call::new(owner, queue))
             }
@@ -89,6 +107,23 @@ impl<T: Send + 'static> cq::Event<T, Outcome> {
             Kind::Batch(batch) => batch.message.take(),
             Kind::Call(call) => call.message.take(),
             Kind::Nothing => None,
+        }
+    }
+
+    /// Takes the initial metadata that a batch with `receive_initial_metadata` has received.
+    pub(crate) fn take_initial_metadata(&mut self) -> Option<Metadata> {
+        self.received()?.metadata.take()
+    }
+
+    /// Takes the status, with its trailing metadata, that a batch with `receive_status` has received.
+    pub(crate) fn take_status(&mut self) -> Option<Status> {
+        self.received()?.status.take()
+    }
+
+    fn received(&mut self) -> Option<&mut Received> {
+        match &mut self.outcome.0 {
+            Kind::Batch(batch) => batch.reply.as_deref_mut(),
+            Kind::Call(_) | Kind::Nothing => None,
         }
     }
 

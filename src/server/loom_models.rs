@@ -11,7 +11,7 @@ use crate::metadata::Metadata;
 use crate::service::{Builder, MethodDescriptor, Response};
 use crate::status::{Code, Status};
 use crate::sync::{AtomicUsize, Mutex, Ordering::SeqCst};
-use crate::transport::{Head, Message, Stream};
+use crate::transport::{Head, Message, MessageStream, Stream};
 use bytes::Bytes;
 use loom::thread;
 use std::future::poll_fn;
@@ -22,14 +22,10 @@ use std::task::{Context, Poll, Waker};
 /// A client that takes everything and sends nothing. It keeps the status.
 struct Client(Arc<StdMutex<Option<Code>>>);
 
-impl Stream for Client {
+impl MessageStream for Client {
     fn set_max_message_size(&mut self, _: usize) {}
 
     fn take_in(&mut self, _: &mut Context<'_>) {}
-
-    fn send_initial_metadata(&mut self, _: Metadata, _: Option<Encoding>) -> Result<(), Status> {
-        Ok(())
-    }
 
     fn begin_message(&mut self, _: Message) -> Result<(), Status> {
         Ok(())
@@ -39,14 +35,20 @@ impl Stream for Client {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_message(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Message>, Status>> {
+        Poll::Pending
+    }
+}
+
+impl Stream for Client {
+    fn send_initial_metadata(&mut self, _: Metadata, _: Option<Encoding>) -> Result<(), Status> {
+        Ok(())
+    }
+
     fn send_status(&mut self, status: Status) -> Result<(), Status> {
         let before = self.0.lock().unwrap().replace(status.code());
         assert_eq!(before, None, "one status");
         Ok(())
-    }
-
-    fn poll_message(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Message>, Status>> {
-        Poll::Pending
     }
 
     fn poll_cancelled(&mut self, _: &mut Context<'_>) -> Poll<Status> {

@@ -1,6 +1,6 @@
 //! Transports: how calls travel, at the level of gRPC's stream operations and not of HTTP.
 //!
-//! A [`Stream`] is one call's way to its peer. Its operations either take effect at once or are
+//! A [`Stream`] is one call's way to its client, and a [`ClientStream`] to its server. Its operations either take effect at once or are
 //! polled: "pending" means that the context's waker has been registered and fires when polling
 //! again is worth while. One thread at a time uses a stream (`&mut`).
 //!
@@ -17,7 +17,7 @@ pub(crate) mod h2;
 )]
 pub(crate) mod inproc;
 
-use crate::compression::Encoding;
+use crate::compression::{Encoding, Encodings};
 use crate::iomgr::Peer;
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -78,26 +78,15 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The server's end of one call's stream.
-pub(crate) trait Stream: Send {
+/// Messages both ways: what the two ends of a call's stream have in common.
+pub(crate) trait MessageStream: Send {
     /// Sets the limit of a received message, in bytes as they travel. To be called before any
-    /// message is taken: the transport knows the server's limit, and the server the method's.
+    /// message is taken: the transport knows the connection's limit, and the call the method's.
     fn set_max_message_size(&mut self, bytes: usize);
 
     /// Moves everything that has arrived out of the transport and into this stream, and registers
     /// for more. This gives the peer no new window: only taking messages does.
     fn take_in(&mut self, context: &mut Context<'_>);
-
-    /// Sends initial metadata; once, and before anything else. Messages with the compressed flag
-    /// are compressed with `encoding`.
-    ///
-    /// # Errors
-    /// How the stream ended before.
-    fn send_initial_metadata(
-        &mut self,
-        metadata: Metadata,
-        encoding: Option<Encoding>,
-    ) -> Result<(), Status>;
 
     /// Begins to send a message; the one before it must have been taken.
     ///
@@ -111,21 +100,92 @@ pub(crate) trait Stream: Send {
     /// How the stream ended before.
     fn poll_send_message(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>>;
 
+    /// The next message of those taken in, compressed or not, or `None` when the peer has sent
+    /// its last. Pending gives the peer window for what is missing.
+    ///
+    /// # Errors
+    /// What is wrong with the message, or how the stream ended.
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message>, Status>>;
+}
+
+/// The server's end of one call's stream.
+pub(crate) trait Stream: MessageStream {
+    /// Sends initial metadata; once, and before anything else. Messages with the compressed flag
+    /// are compressed with `encoding`.
+    ///
+    /// # Errors
+    /// How the stream ended before.
+    fn send_initial_metadata(
+        &mut self,
+        metadata: Metadata,
+        encoding: Option<Encoding>,
+    ) -> Result<(), Status>;
+
     /// Ends the call for the client: status and trailing metadata. The last thing sent.
     ///
     /// # Errors
     /// How the stream ended before.
     fn send_status(&mut self, status: Status) -> Result<(), Status>;
 
-    /// The next message of those taken in, compressed or not, or `None` when the client has sent
-    /// its last. Pending gives the peer window for what is missing.
-    ///
-    /// # Errors
-    /// What is wrong with the message, or how the stream ended.
-    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message>, Status>>;
-
     /// Ready when the stream ended before its status was sent, with the cause.
     fn poll_cancelled(&mut self, context: &mut Context<'_>) -> Poll<Status>;
+}
+
+/// What a client asks for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// `/package.Service/Method`.
+    pub(crate) path: http::uri::PathAndQuery,
+    /// The name of the server.
+    pub(crate) authority: http::uri::Authority,
+    pub(crate) metadata: Metadata,
+    /// What follows `application/grpc+` in the content type, if anything does.
+    pub(crate) subtype: Option<Box<str>>,
+    /// How much time the call has left: `grpc-timeout`.
+    pub(crate) timeout: Option<Duration>,
+    /// What the messages with the compressed flag are compressed with: `grpc-encoding`.
+    pub(crate) encoding: Option<Encoding>,
+    /// What replies may be compressed with: `grpc-accept-encoding`.
+    pub(crate) accepts: Encodings,
+}
+
+/// What a server answers first.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) metadata: Metadata,
+    /// What the messages with the compressed flag are compressed with: `grpc-encoding`.
+    pub(crate) encoding: Option<Encoding>,
+}
+
+/// How a call ended for its client.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    /// The status, with the trailing metadata.
+    pub(crate) status: Status,
+    /// The server has not seen the call, and never will: it may begin again, on another connection,
+    /// without anybody's asking (gRFC A6, transparent retries).
+    pub(crate) is_unprocessed: bool,
+}
+
+/// The client's end of one call's stream. Dropping it cancels the call.
+pub(crate) trait ClientStream: MessageStream {
+    /// Says that no more messages come; once, and when the last has been taken.
+    ///
+    /// # Errors
+    /// How the stream ended before.
+    fn half_close(&mut self) -> Result<(), Status>;
+
+    /// What the server answers first; `None` when the call ended without it. Asked until it is ready,
+    /// and before any message.
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>>;
+
+    /// How the call ended, once [`poll_message`](MessageStream::poll_message) has given the last message or
+    /// an error.
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Ended>;
+
+    /// Ends the call; its server sees that it is cancelled. `poll_ended` then gives this status, unless
+    /// it has ended before.
+    fn cancel(&mut self, status: Status);
 }
 
 /// A connection with any number of streams.
@@ -135,6 +195,29 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Ends it now, and every stream on it.
     fn abort(self: Arc<Self>);
+}
+
+/// A transport at its client's end.
+pub(crate) trait ClientTransport: Transport {
+    /// Begins a call. One that cannot begin has ended, which its stream tells. Calls beyond what the
+    /// server takes at once wait inside.
+    fn start(self: Arc<Self>, request: Request) -> Box<dyn ClientStream>;
+
+    /// Who is at the other end.
+    fn peer(&self) -> &Arc<Peer>;
+}
+
+/// What a transport tells the client that it belongs to. No lock of the transport is held, but the
+/// caller has its turn: what takes long must not be done here.
+pub(crate) trait Connected: Send + Sync {
+    /// The server's SETTINGS have come: it speaks HTTP/2, and takes calls.
+    fn on_ready(&self);
+
+    /// The server takes no new calls (GOAWAY); those that it has may end.
+    fn on_go_away(&self);
+
+    /// Nothing comes from it any more. `why` is UNAVAILABLE in most cases, and names the cause.
+    fn on_closed(&self, why: Status);
 }
 
 /// What a transport tells its server.

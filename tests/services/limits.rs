@@ -64,7 +64,7 @@ fn the_limit_of_replies_is_the_methods_then_the_services_then_the_servers() {
     builder.add_service(service).add_service(other()).max_send_message_size(100);
     serve_with(2, &mut builder, |_, address| {
         for (method, limit) in [(UNARY, 300), (BLOCKING, 200), (OTHER, 100)] {
-            assert_limit(address, method, limit, "reply ");
+            assert_limit(address, method, limit, "sent ");
         }
     });
 }
@@ -75,7 +75,7 @@ fn a_writer_whose_message_is_over_the_limit_hears_why_and_so_does_the_client() {
         .server_streaming(SERVER, |_, _, mut out| async move {
             out.write(Bytes::from_static(b"short")).await?;
             let status = out.write(vec![b'x'; 101].into()).await.expect_err("it is too long");
-            assert_eq!(status.message(), "reply message larger than max (101 vs. 100)");
+            assert_eq!(status.message(), "sent message larger than max (101 vs. 100)");
             assert!(out.write(Bytes::from_static(b"short")).await.is_err(), "the call is over");
             Ok(())
         })

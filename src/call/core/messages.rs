@@ -4,13 +4,14 @@
 //! comes is decompressed under that lock, so that messages keep their order; the transport, with
 //! its other calls, does not wait for it.
 
-use super::{CallCore, Sent};
+use super::server::Sent;
+use super::{CallCore, Core, Side};
 use crate::compression::Encoding;
 use crate::iomgr::drop_later;
 use crate::stats::MessageSize;
 use crate::status::Status;
 use crate::sync::Ordering;
-use crate::transport::{Head, Message};
+use crate::transport::Message;
 use bytes::Bytes;
 
 /// What the messages of a call may be.
@@ -34,12 +35,12 @@ impl Default for MessageRules {
 #[derive(Clone, Copy)]
 pub(super) struct Messages {
     rules: MessageRules,
-    /// What its compressed requests are compressed with.
-    requests: Option<Encoding>,
+    /// What the compressed ones that come are compressed with.
+    pub(super) receives: Option<Encoding>,
     /// Whether the last one was.
     was_compressed: bool,
-    /// The same for replies, which are for the server to choose until initial metadata is sent.
-    pub(super) replies: Option<Encoding>,
+    /// The same for what is sent, which is this end's to choose until it sends initial metadata.
+    pub(super) sends: Option<Encoding>,
 }
 
 /// A message that the application sends.
@@ -60,10 +61,12 @@ impl From<Bytes> for Outgoing {
 }
 
 impl Messages {
-    pub(super) fn new(rules: MessageRules, head: &Head) -> Self {
-        // The header is looked at only if there is something to choose.
-        let replies = rules.compression.filter(|encoding| head.accepts(*encoding));
-        Self { rules, requests: head.encoding, was_compressed: false, replies }
+    pub(super) fn new(
+        rules: MessageRules,
+        receives: Option<Encoding>,
+        sends: Option<Encoding>,
+    ) -> Self {
+        Self { rules, receives, was_compressed: false, sends }
     }
 
     /// Makes the transport's message of the application's.
@@ -76,10 +79,10 @@ impl Messages {
         if uncompressed > limit {
             // The call's lock is held.
             drop_later(data);
-            let text = format!("reply message larger than max ({uncompressed} vs. {limit})");
+            let text = format!("sent message larger than max ({uncompressed} vs. {limit})");
             return Err(Status::resource_exhausted(text));
         }
-        let chosen = compressed.filter(|(encoding, _)| Some(*encoding) == self.replies);
+        let chosen = compressed.filter(|(encoding, _)| Some(*encoding) == self.sends);
         let message = match chosen {
             None => Message { compressed: false, data },
             Some((_, compressed)) => {
@@ -100,11 +103,11 @@ impl Messages {
         let Message { compressed: is_compressed, data } = message;
         self.was_compressed = is_compressed;
         let compressed = data.len();
-        let data = match self.requests {
+        let data = match self.receives {
             _ if !is_compressed => data,
             Some(encoding) => encoding.decompress(&data, self.rules.max_receive_size)?,
             None => {
-                let text = "a message has the compressed flag, and the request no grpc-encoding";
+                let text = "a message has the compressed flag, and no grpc-encoding says what with";
                 return Err(Status::internal(text));
             }
         };
@@ -113,39 +116,12 @@ impl Messages {
     }
 }
 
-impl CallCore {
-    /// What the call's replies are compressed with.
+impl<S: Side> Core<S> {
+    /// What is sent is compressed with.
     pub(crate) fn compression(&self) -> Option<Encoding> {
         // Most calls never have any, and are spared the lock.
         let may_compress = self.may_compress.load(Ordering::Relaxed);
-        if may_compress { self.state.lock().messages.replies } else { None }
-    }
-
-    /// Chooses what replies are compressed with, if the client can read it.
-    ///
-    /// # Errors
-    /// If initial metadata has been sent, or the call is over.
-    pub(crate) fn set_compression(&self, encoding: Option<Encoding>) -> Result<(), Status> {
-        let encoding = encoding.filter(|encoding| self.head().accepts(*encoding));
-        let mut state = self.state.lock();
-        if state.stream.is_none() {
-            return Err(state.cause_of_end());
-        }
-        if state.progress >= Sent::InitialMetadata {
-            return Err(Status::internal(
-                "initial metadata has been sent, and with it the encoding: choose it before",
-            ));
-        }
-        state.messages.replies = encoding;
-        if encoding.is_some() {
-            self.may_compress.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Whether the request message that was received last was compressed.
-    pub(crate) fn was_compressed(&self) -> bool {
-        self.head.encoding.is_some() && self.state.lock().messages.was_compressed
+        if may_compress { self.state.lock().messages.sends } else { None }
     }
 
     /// Compresses a message, if the call has an encoding and it gets smaller. To be called without
@@ -159,5 +135,34 @@ impl CallCore {
     /// Makes a message ready to be sent. To be called without a lock: it may take long.
     pub(crate) fn pack(&self, data: Bytes) -> Outgoing {
         Outgoing { compressed: self.compress(&data), data }
+    }
+}
+
+impl CallCore {
+    /// Chooses what replies are compressed with, if the client can read it.
+    ///
+    /// # Errors
+    /// If initial metadata has been sent, or the call is over.
+    pub(crate) fn set_compression(&self, encoding: Option<Encoding>) -> Result<(), Status> {
+        let encoding = encoding.filter(|encoding| self.head().accepts(*encoding));
+        let mut state = self.state.lock();
+        if state.stream.is_none() {
+            return Err(state.cause_of_end());
+        }
+        if state.own.progress >= Sent::InitialMetadata {
+            return Err(Status::internal(
+                "initial metadata has been sent, and with it the encoding: choose it before",
+            ));
+        }
+        state.messages.sends = encoding;
+        if encoding.is_some() {
+            self.may_compress.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether the request message that was received last was compressed.
+    pub(crate) fn was_compressed(&self) -> bool {
+        self.head().encoding.is_some() && self.state.lock().messages.was_compressed
     }
 }

@@ -34,7 +34,7 @@ impl Future for Over {
         let Self { call, key } = self.get_mut();
         let _context = ExecCtx::enter();
         call.poll_state(poller, |state, context, done, poller| {
-            state.is_watched = true;
+            state.own.is_watched = true;
             state.advance(context, done);
             if state.stream.is_none() {
                 return Poll::Ready(());

@@ -1,6 +1,7 @@
 //! Who must see to it that a call gets a status.
 
-use super::{CallCore, Sent};
+use super::CallCore;
+use super::server::Sent;
 use crate::forked;
 use crate::status::Status;
 use std::fmt;
@@ -36,7 +37,7 @@ impl Drop for Owner {
 impl CallCore {
     /// The application has let go of the call. What it has started still completes.
     fn abandon(self: &Arc<Self>) {
-        let has_status = self.state.lock().progress == Sent::Status;
+        let has_status = self.state.lock().own.progress == Sent::Status;
         if !has_status {
             self.cancel(Status::internal("the server let go of the call without a status"));
         }

@@ -11,7 +11,7 @@ use crate::cq::PendingOp;
 use crate::metadata::Metadata;
 use crate::panics::contained;
 use crate::status::{Hold, Status};
-use crate::transport::Stream;
+use crate::transport::MessageStream;
 use bytes::Bytes;
 use std::task::Waker;
 
@@ -22,7 +22,10 @@ pub(super) struct Pending {
     /// The message is taken out when the stream begins to send it.
     pub(super) message: Option<(BatchId, Option<Outgoing>)>,
     pub(super) status: Option<(BatchId, Status)>,
+    pub(super) close: Option<BatchId>,
+    pub(super) receive_metadata: Option<BatchId>,
     pub(super) receive_message: Option<BatchId>,
+    pub(super) receive_status: Option<BatchId>,
     pub(super) receive_close: Option<BatchId>,
     batches: Few<PendingBatch>,
     next_batch: BatchId,
@@ -40,6 +43,8 @@ pub(super) struct PendingBatch {
     /// How many of its operations are not done.
     left: usize,
     is_ok: bool,
+    /// It brings the call's status, which says it all.
+    always_ok: bool,
     outcome: BatchOutcome,
 }
 
@@ -52,7 +57,7 @@ pub(super) struct Done {
     /// A waker that another has replaced, to be dropped.
     pub(super) replaced: Option<Waker>,
     /// The stream of a call that is over.
-    pub(super) stream: Option<Box<dyn Stream>>,
+    pub(super) stream: Option<Box<dyn MessageStream>>,
     /// What is only to be dropped, which may run code of the application.
     messages: Few<Outgoing>,
     statuses: Few<Hold>,
@@ -112,6 +117,9 @@ impl Pending {
                     OpKind::SendInitialMetadata => self.initial_metadata.is_some(),
                     OpKind::SendMessage => self.message.is_some(),
                     OpKind::SendStatus => self.status.is_some(),
+                    OpKind::SendClose => self.close.is_some(),
+                    OpKind::ReceiveInitialMetadata => self.receive_metadata.is_some(),
+                    OpKind::ReceiveStatus => self.receive_status.is_some(),
                     OpKind::ReceiveMessage => self.receive_message.is_some(),
                     OpKind::ReceiveClose => self.receive_close.is_some(),
                 }
@@ -131,13 +139,19 @@ impl Pending {
         self.next_batch += 1;
         let left = OpKind::ALL.into_iter().filter(|kind| batch.has(*kind)).count();
         let outcome = BatchOutcome::default();
-        let pending = PendingBatch { id, op, left, is_ok: true, outcome };
+        let pending =
+            PendingBatch { id, op, left, is_ok: true, always_ok: batch.receives_status, outcome };
         if left == 0 {
             return done.batches.push(pending);
         }
         self.batches.push(pending);
-        let Batch { initial_metadata, message, status, receives_message, receives_close, .. } =
-            batch;
+        let asked = |is_asked: bool| is_asked.then_some(id);
+        self.close = asked(batch.closes).or(self.close);
+        self.receive_metadata = asked(batch.receives_metadata).or(self.receive_metadata);
+        self.receive_message = asked(batch.receives_message).or(self.receive_message);
+        self.receive_status = asked(batch.receives_status).or(self.receive_status);
+        self.receive_close = asked(batch.receives_close).or(self.receive_close);
+        let Batch { initial_metadata, message, status, .. } = batch;
         if let Some(metadata) = initial_metadata {
             self.initial_metadata = Some((id, metadata));
         }
@@ -146,12 +160,6 @@ impl Pending {
         }
         if let Some(status) = status {
             self.status = Some((id, status));
-        }
-        if receives_message {
-            self.receive_message = Some(id);
-        }
-        if receives_close {
-            self.receive_close = Some(id);
         }
     }
 
@@ -164,7 +172,7 @@ impl Pending {
         fill: impl FnOnce(&mut BatchOutcome),
     ) {
         let Some(batch) = self.batches.find(|batch| batch.id == id) else { return };
-        batch.is_ok &= is_ok;
+        batch.is_ok &= is_ok || batch.always_ok;
         fill(&mut batch.outcome);
         batch.left -= 1;
         if batch.left == 0 {
@@ -173,8 +181,8 @@ impl Pending {
         }
     }
 
-    /// Everything that is pending fails, except that the close has come.
-    pub(super) fn fail_all(&mut self, is_cancelled: bool, done: &mut Done) {
+    /// What is to be sent fails.
+    pub(super) fn fail_sends(&mut self, done: &mut Done) {
         let failing = [
             self.initial_metadata.take().map(|(id, _)| id),
             self.message.take().map(|(id, message)| {
@@ -185,13 +193,17 @@ impl Pending {
                 done.outlives(&status);
                 id
             }),
-            self.receive_message.take(),
+            self.close.take(),
         ];
         for id in failing.into_iter().flatten() {
             self.finish(id, false, done, |_| {});
         }
-        if let Some(id) = self.receive_close.take() {
-            self.finish(id, true, done, |outcome| outcome.is_cancelled = is_cancelled);
+    }
+
+    /// No message comes.
+    pub(super) fn fail_receive(&mut self, done: &mut Done) {
+        if let Some(id) = self.receive_message.take() {
+            self.finish(id, false, done, |_| {});
         }
     }
 }

@@ -4,7 +4,7 @@
 //! application's: none of them happens under the call's lock.
 
 use super::pending::Done;
-use super::{CallCore, State};
+use super::{Core, Side, State};
 use slab::Slab;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -57,13 +57,13 @@ impl Poller<'_> {
     }
 }
 
-impl CallCore {
+impl<S: Side> Core<S> {
     /// Works on the state for one who polls. Whoever is ready pays for no clone of a waker; who has
     /// to wait looks twice, as much may have happened while the waker was cloned.
     pub(super) fn poll_state<R>(
         self: &Arc<Self>,
         context: &Context<'_>,
-        mut poll: impl FnMut(&mut State, &mut Context<'_>, &mut Done, &mut Poller<'_>) -> Poll<R>,
+        mut poll: impl FnMut(&mut State<S>, &mut Context<'_>, &mut Done, &mut Poller<'_>) -> Poll<R>,
     ) -> Poll<R> {
         let mut poller = Poller { waker: context.waker(), clone: None, needs_clone: false };
         loop {

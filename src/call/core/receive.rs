@@ -2,8 +2,10 @@
 //! handed on with it.
 
 use super::pending::Done;
-use super::{CallCore, Outgoing, State};
+use super::server::Server;
+use super::{CallCore, Core, Outgoing, Side, State};
 use crate::status::Status;
+use crate::transport::MessageStream as _;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, ready};
@@ -18,12 +20,14 @@ pub(super) struct Arrival {
     pub(super) then: OnlyMessage,
 }
 
-impl CallCore {
+impl<S: Side> Core<S> {
     /// Takes in what has come already. To be called once, before anybody uses the call.
     pub(crate) fn begin(self: &Arc<Self>) {
         self.with_state(|state, context, _| state.take_in(context));
     }
+}
 
+impl CallCore {
     /// The same for a method with one request message: ready with it, or with `None` if the call
     /// has ended instead. If it is not there in full, `later` makes a function that gets it.
     pub(crate) fn begin_with_message(
@@ -32,22 +36,22 @@ impl CallCore {
     ) -> Poll<Option<Bytes>> {
         self.with_state(|state, context, done| {
             state.take_in(context);
-            if self.head.encoding.is_some() {
+            if self.head().encoding.is_some() {
                 // To decompress may take long, and this thread is driving the connection: the call
                 // runs when it is done with that.
                 self.wake_by_ref();
-                state.arrival = Some(Arrival { message: None, then: later() });
+                state.own.arrival = Some(Arrival { message: None, then: later() });
                 return Poll::Pending;
             }
             let mut message = None;
             match state.poll_only_message(&mut message, context, done) {
                 Poll::Ready(Ok(message)) => Poll::Ready(Some(message)),
                 Poll::Ready(Err(status)) => {
-                    state.end(Some(status), true, done);
+                    state.end(status, done);
                     Poll::Ready(None)
                 }
                 Poll::Pending => {
-                    state.arrival = Some(Arrival { message, then: later() });
+                    state.own.arrival = Some(Arrival { message, then: later() });
                     Poll::Pending
                 }
             }
@@ -58,9 +62,9 @@ impl CallCore {
     /// looked out for, and then the message is dropped.
     pub(crate) fn park(self: &Arc<Self>, message: Option<Bytes>) {
         self.with_state(|state, context, done| {
-            state.is_watched = true;
+            state.own.is_watched = true;
             match state.stream {
-                Some(_) => state.parked = message,
+                Some(_) => state.own.parked = message,
                 None => done.drop_message(message.map(Outgoing::from)),
             }
             state.advance(context, done);
@@ -69,23 +73,17 @@ impl CallCore {
 
     /// The message, unless the call has ended.
     pub(crate) fn unpark(&self) -> Option<Bytes> {
-        self.state.lock().parked.take()
+        self.state.lock().own.parked.take()
     }
 }
 
-impl State {
-    pub(super) fn take_in(&mut self, context: &mut Context<'_>) {
-        if let Some(stream) = &mut self.stream {
-            stream.take_in(context);
-        }
-    }
-
+impl State<Server> {
     pub(super) fn receive_message(
         &mut self,
         context: &mut Context<'_>,
         done: &mut Done,
     ) -> Result<(), Status> {
-        if self.arrival.is_some() {
+        if self.own.arrival.is_some() {
             return self.receive_only_message(context, done);
         }
         let Some(id) = self.pending.receive_message else { return Ok(()) };
@@ -104,9 +102,9 @@ impl State {
         context: &mut Context<'_>,
         done: &mut Done,
     ) -> Result<(), Status> {
-        let Some(mut arrival) = self.arrival.take() else { return Ok(()) };
+        let Some(mut arrival) = self.own.arrival.take() else { return Ok(()) };
         match self.poll_only_message(&mut arrival.message, context, done) {
-            Poll::Pending => self.arrival = Some(arrival),
+            Poll::Pending => self.own.arrival = Some(arrival),
             Poll::Ready(result) => {
                 let message = result.as_ref().ok().cloned();
                 done.arrival = Some((arrival.then, message));
@@ -142,8 +140,16 @@ impl State {
             }
         }
     }
+}
 
-    /// The next message as the application gets it, or `None` when the client has sent its last.
+impl<S: Side> State<S> {
+    pub(super) fn take_in(&mut self, context: &mut Context<'_>) {
+        if let Some(stream) = &mut self.stream {
+            stream.take_in(context);
+        }
+    }
+
+    /// The next message as the application gets it, or `None` when the other end has sent its last.
     pub(super) fn next_message(
         &mut self,
         context: &mut Context<'_>,

@@ -6,7 +6,7 @@ use crate::iomgr::{ExecCtx, Peer, iomgr_for_tests};
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::testing::without_deadlock;
-use crate::transport::{Head, Message, Stream};
+use crate::transport::{Head, Message, MessageStream, Stream};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,19 +15,11 @@ use std::task::{Context, Poll, Wake, Waker};
 /// A stream on which messages have come and nothing leaves. It counts the runs of its call.
 struct Silent(Arc<AtomicUsize>, VecDeque<Message>);
 
-impl Stream for Silent {
+impl MessageStream for Silent {
     fn set_max_message_size(&mut self, _bytes: usize) {}
 
     fn take_in(&mut self, _context: &mut Context<'_>) {
         self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn send_initial_metadata(
-        &mut self,
-        _metadata: Metadata,
-        _encoding: Option<Encoding>,
-    ) -> Result<(), Status> {
-        Ok(())
     }
 
     fn begin_message(&mut self, _message: Message) -> Result<(), Status> {
@@ -38,16 +30,26 @@ impl Stream for Silent {
         Poll::Pending
     }
 
-    fn send_status(&mut self, _status: Status) -> Result<(), Status> {
-        Ok(())
-    }
-
     fn poll_message(
         &mut self,
         _context: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Status>> {
         // The only message is the last.
         if self.1.capacity() == 0 { Poll::Pending } else { Poll::Ready(Ok(self.1.pop_front())) }
+    }
+}
+
+impl Stream for Silent {
+    fn send_initial_metadata(
+        &mut self,
+        _metadata: Metadata,
+        _encoding: Option<Encoding>,
+    ) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn send_status(&mut self, _status: Status) -> Result<(), Status> {
+        Ok(())
     }
 
     fn poll_cancelled(&mut self, _context: &mut Context<'_>) -> Poll<Status> {

@@ -125,7 +125,7 @@ fn a_limit_is_for_what_the_application_sees<P: Peer>() {
     assert!(!rpc.event().is_ok());
     let status = rpc.end().status();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert_eq!(status.message(), "reply message larger than max (1001 vs. 1000)");
+    assert_eq!(status.message(), "sent message larger than max (1001 vs. 1000)");
 }
 
 /// What the client's head says of the encoding, and of those that it may use itself.

@@ -78,7 +78,7 @@ fn a_reply_over_the_limit_ends_the_call_for_both<P: Peer>() {
     assert!(!events[1].is_ok());
     let status = rpc.end().status();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert_eq!(status.message(), "reply message larger than max (101 vs. 100)");
+    assert_eq!(status.message(), "sent message larger than max (101 vs. 100)");
 }
 
 fn a_burst_of_100_000_messages_arrives_whole_at_a_reader_who_starts_late<P: Peer>() {

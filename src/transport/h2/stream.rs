@@ -9,7 +9,7 @@ use crate::compression::{Encoding, Encodings};
 use crate::metadata::Metadata;
 use crate::monitor::StreamMonitor;
 use crate::status::Status;
-use crate::transport::{Message, Stream};
+use crate::transport::{Message, MessageStream, Stream};
 use bytes::Buf;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
@@ -181,7 +181,7 @@ fn poll_room(
     }
 }
 
-impl Stream for H2Stream {
+impl MessageStream for H2Stream {
     fn set_max_message_size(&mut self, bytes: usize) {
         self.input.decoder.set_limit(bytes);
     }
@@ -190,6 +190,31 @@ impl Stream for H2Stream {
         self.input.take_in(context);
     }
 
+    fn begin_message(&mut self, message: Message) -> Result<(), Status> {
+        let payload = Payload::new(message).map_err(|error| error.status())?;
+        self.output.open()?.message = Some(payload);
+        self.monitor.message_sent();
+        Ok(())
+    }
+
+    fn poll_send_message(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.output.open()?.poll_send(context)
+    }
+
+    fn poll_message(
+        &mut self,
+        _context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, Status>> {
+        // `take_in` has registered for more.
+        let message = self.input.poll_message();
+        if matches!(message, Poll::Ready(Ok(Some(_)))) {
+            self.monitor.message_received();
+        }
+        message
+    }
+}
+
+impl Stream for H2Stream {
     fn send_initial_metadata(
         &mut self,
         metadata: Metadata,
@@ -214,17 +239,6 @@ impl Stream for H2Stream {
         Ok(())
     }
 
-    fn begin_message(&mut self, message: Message) -> Result<(), Status> {
-        let payload = Payload::new(message).map_err(|error| error.status())?;
-        self.output.open()?.message = Some(payload);
-        self.monitor.message_sent();
-        Ok(())
-    }
-
-    fn poll_send_message(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.output.open()?.poll_send(context)
-    }
-
     fn send_status(&mut self, status: Status) -> Result<(), Status> {
         let code = status.code();
         let result = match std::mem::replace(&mut self.output, Output::Ended) {
@@ -239,18 +253,6 @@ impl Stream for H2Stream {
             Output::Ended => Err(Status::internal("the status has been sent")),
         };
         result.inspect(|()| self.monitor.ended(code))
-    }
-
-    fn poll_message(
-        &mut self,
-        _context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Message>, Status>> {
-        // `take_in` has registered for more.
-        let message = self.input.poll_message();
-        if matches!(message, Poll::Ready(Ok(Some(_)))) {
-            self.monitor.message_received();
-        }
-        message
     }
 
     fn poll_cancelled(&mut self, context: &mut Context<'_>) -> Poll<Status> {

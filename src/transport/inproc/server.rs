@@ -6,7 +6,7 @@ use crate::compression::Encoding;
 use crate::iomgr::drop_later;
 use crate::metadata::Metadata;
 use crate::status::Status;
-use crate::transport::{Message, Stream};
+use crate::transport::{Message, MessageStream, Stream};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -23,31 +23,13 @@ impl ServerStream {
     }
 }
 
-impl Stream for ServerStream {
+impl MessageStream for ServerStream {
     fn set_max_message_size(&mut self, bytes: usize) {
         self.shared.with(|state| state.requests.set_max_message_size(bytes));
     }
 
-    /// What has arrived is here already.
     fn take_in(&mut self, context: &mut Context<'_>) {
         self.shared.with(|state| state.register_server(context));
-    }
-
-    /// Nothing is compressed within a process: no client here asks for it.
-    fn send_initial_metadata(
-        &mut self,
-        metadata: Metadata,
-        _encoding: Option<Encoding>,
-    ) -> Result<(), Status> {
-        self.shared.with(|state| {
-            state.check_server()?;
-            if !matches!(state.initial_metadata, InitialMetadata::NotSent) {
-                return Err(Status::internal("initial metadata has been sent"));
-            }
-            state.initial_metadata = InitialMetadata::Sent(metadata);
-            state.wake_client();
-            Ok(())
-        })
     }
 
     fn begin_message(&mut self, message: Message) -> Result<(), Status> {
@@ -82,14 +64,6 @@ impl Stream for ServerStream {
         })
     }
 
-    fn send_status(&mut self, status: Status) -> Result<(), Status> {
-        self.shared.with(|state| {
-            state.check_server()?;
-            state.finish(status);
-            Ok(())
-        })
-    }
-
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message>, Status>> {
         self.shared.with(|state| {
             state.check_server()?;
@@ -105,6 +79,34 @@ impl Stream for ServerStream {
                     Poll::Pending
                 }
             }
+        })
+    }
+}
+
+impl Stream for ServerStream {
+    /// What has arrived is here already.
+    /// Nothing is compressed within a process: no client here asks for it.
+    fn send_initial_metadata(
+        &mut self,
+        metadata: Metadata,
+        _encoding: Option<Encoding>,
+    ) -> Result<(), Status> {
+        self.shared.with(|state| {
+            state.check_server()?;
+            if !matches!(state.initial_metadata, InitialMetadata::NotSent) {
+                return Err(Status::internal("initial metadata has been sent"));
+            }
+            state.initial_metadata = InitialMetadata::Sent(metadata);
+            state.wake_client();
+            Ok(())
+        })
+    }
+
+    fn send_status(&mut self, status: Status) -> Result<(), Status> {
+        self.shared.with(|state| {
+            state.check_server()?;
+            state.finish(status);
+            Ok(())
         })
     }
 
