@@ -132,6 +132,7 @@ pub(crate) trait Stream: MessageStream {
 }
 
 /// What a client asks for.
+#[expect(dead_code, reason = "the client, which is being written, uses it")]
 #[derive(Debug)]
 pub(crate) struct Request {
     /// `/package.Service/Method`.
@@ -150,6 +151,7 @@ pub(crate) struct Request {
 }
 
 /// What a server answers first.
+#[expect(dead_code, reason = "the client, which is being written, uses it")]
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) metadata: Metadata,
@@ -158,6 +160,7 @@ pub(crate) struct Answer {
 }
 
 /// How a call ended for its client.
+#[expect(dead_code, reason = "the client, which is being written, uses it")]
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     /// The status, with the trailing metadata.
@@ -168,6 +171,7 @@ pub(crate) struct Ended {
 }
 
 /// The client's end of one call's stream. Dropping it cancels the call.
+#[expect(dead_code, reason = "the client, which is being written, uses it")]
 pub(crate) trait ClientStream: MessageStream {
     /// Says that no more messages come; once, and when the last has been taken.
     ///
@@ -198,6 +202,7 @@ pub(crate) trait Transport: Send + Sync {
 }
 
 /// A transport at its client's end.
+#[expect(dead_code, reason = "the client, which is being written, uses it")]
 pub(crate) trait ClientTransport: Transport {
     /// Begins a call. One that cannot begin has ended, which its stream tells. Calls beyond what the
     /// server takes at once wait inside.
@@ -209,6 +214,7 @@ pub(crate) trait ClientTransport: Transport {
 
 /// What a transport tells the client that it belongs to. No lock of the transport is held, but the
 /// caller has its turn: what takes long must not be done here.
+#[expect(dead_code, reason = "the client, which is being written, uses it")]
 pub(crate) trait Connected: Send + Sync {
     /// The server's SETTINGS have come: it speaks HTTP/2, and takes calls.
     fn on_ready(&self);

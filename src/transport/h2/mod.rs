@@ -3,6 +3,7 @@
 //! h2 has locks of its own and wakes wakers while it holds them. So a waker that h2 is given only
 //! enqueues: it takes no lock of ours, never calls h2, and completes nothing.
 
+mod driven;
 mod server;
 
 mod clock;
@@ -16,6 +17,7 @@ mod io;
 mod traffic;
 
 mod framing;
+mod messages;
 mod payload;
 mod request;
 mod stream;
