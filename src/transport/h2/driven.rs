@@ -21,6 +21,8 @@ pub(super) const GO_AWAY: u8 = 1;
 pub(super) const ABORT: u8 = 2;
 /// The timer has fired.
 pub(super) const LOOK_AT_CLOCK: u8 = 4;
+/// A stream has seen that the connection is no good.
+pub(super) const FAILED: u8 = 8;
 
 /// What is special to one end of a connection: what all threads share of it.
 pub(crate) trait End: Sized + Send + Sync + 'static {

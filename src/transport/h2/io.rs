@@ -28,7 +28,6 @@ impl Io {
     }
 
     /// A client's end.
-    #[cfg(all(test, not(turnstile_loom)))]
     pub(crate) fn client(endpoint: Box<dyn Endpoint>) -> (Self, Arc<Traffic>) {
         Self::new(endpoint, 0, PREFACE)
     }

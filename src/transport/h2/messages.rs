@@ -25,7 +25,8 @@ pub(super) struct Sender {
 
 /// What comes from the peer, after the head.
 pub(super) struct Input {
-    body: RecvStream,
+    /// `None` once h2 has no part in it any more.
+    body: Option<RecvStream>,
     /// The body has ended, in whatever way; what was taken in before may still be here.
     has_ended: bool,
     decoder: Decoder,
@@ -36,7 +37,7 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn new(body: RecvStream, max_message_size: usize) -> Self {
         let decoder = Decoder::new(max_message_size);
-        Self { body, has_ended: false, decoder, unreleased: 0 }
+        Self { body: Some(body), has_ended: false, decoder, unreleased: 0 }
     }
 
     pub(super) fn set_max_message_size(&mut self, bytes: usize) {
@@ -46,12 +47,13 @@ impl Input {
     /// Moves what has come out of h2, and registers for more. Ready once, with how the messages
     /// ended.
     pub(super) fn take_in(&mut self, context: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        let Some(body) = &mut self.body else { return Poll::Pending };
         while !self.has_ended {
-            let end = match ready!(self.body.poll_data(context)) {
+            let end = match ready!(body.poll_data(context)) {
                 Some(Ok(data)) => {
                     self.unreleased += data.len();
                     self.decoder.push(data);
-                    if !self.body.is_end_stream() {
+                    if !body.is_end_stream() {
                         continue;
                     }
                     Ok(())
@@ -63,6 +65,23 @@ impl Input {
             return Poll::Ready(end);
         }
         Poll::Pending
+    }
+
+    /// What comes behind the messages, if anything does. They must have ended.
+    pub(super) fn poll_trailers(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<HeaderMap>, h2::Error>> {
+        match &mut self.body {
+            Some(body) => body.poll_trailers(context),
+            None => Poll::Ready(Ok(None)),
+        }
+    }
+
+    /// Nothing more is taken in. What was can be had still.
+    pub(super) fn close(&mut self) {
+        self.has_ended = true;
+        self.body = None;
     }
 
     /// The next message of those taken in. If there is none that is whole, the peer gets window for
@@ -89,12 +108,13 @@ impl Input {
     fn release_down_to(&mut self, keep: usize) {
         // A stream that has ended needs no window, and h2 gives the connection's back when the
         // stream is dropped.
-        if self.has_ended || self.unreleased <= keep {
+        let Some(body) = self.body.as_mut().filter(|_| !self.has_ended) else { return };
+        if self.unreleased <= keep {
             return;
         }
         let count = self.unreleased - keep;
         self.unreleased = keep;
-        if let Err(error) = self.body.flow_control().release_capacity(count) {
+        if let Err(error) = body.flow_control().release_capacity(count) {
             tracing::debug!(%error, "h2 counts the received bytes differently");
         }
     }
@@ -136,6 +156,17 @@ impl Sender {
         }
         self.free_bytes = 0;
         Poll::Ready(Ok(()))
+    }
+
+    /// No more messages come; the last one must have been taken.
+    pub(super) fn half_close(&mut self) -> Result<(), h2::Error> {
+        self.stream.send_data(Payload::nothing(), true)
+    }
+
+    /// Ends the stream for both sides; what h2 has still of it is not sent.
+    pub(super) fn reset(&mut self, reason: Reason) {
+        self.message = None;
+        self.stream.send_reset(reason);
     }
 
     pub(super) fn send_trailers(&mut self, trailers: HeaderMap) -> Result<(), h2::Error> {

@@ -5,7 +5,8 @@ use super::config::Config;
 use super::driven::{ABORT, Driven, Driver, End, GO_AWAY, LOOK_AT_CLOCK, Progress};
 use super::io::Io;
 use super::payload::Payload;
-use super::phase::{Phase, Pinger};
+use super::phase::Phase;
+use super::pinger::Pinger;
 use super::request::read_head;
 use super::stream::H2Stream;
 use super::strikes::Strikes;
@@ -46,7 +47,7 @@ pub(crate) struct Serving {
 impl Serving {
     fn activity(&mut self, traffic: &Traffic) -> Activity {
         let idle_after = (!self.phase.has_streams()).then_some(self.calls);
-        Activity { received: traffic.received(), idle_after }
+        Activity { received: traffic.received(), may_ping: true, idle_after }
     }
 }
 
@@ -133,7 +134,7 @@ impl ServerTransport {
                 Due::GoAway => driver.own.phase.refuse(),
                 Due::Ping => {
                     let Serving { pinger, phase, .. } = &mut driver.own;
-                    if pinger.ping(phase) {
+                    if pinger.ping(|| phase.connection()?.0.ping_pong()) {
                         self.end.socket.iter().for_each(|socket| socket.ping_sent());
                     }
                 }
