@@ -212,17 +212,14 @@ impl H2ClientStream {
     /// A call that waited has got its place.
     fn begin(&mut self, begun: Begun) {
         let mut open = Open::new(begun, &self.transport);
-        let mut result = Ok(());
         if let Way::Waits { message, is_half_closed, .. } = &mut self.way {
             message.take().into_iter().for_each(|message| open.output.begin(message));
-            if *is_half_closed {
-                result = open.half_close();
+            if *is_half_closed && let Err(error) = open.half_close() {
+                // The server may have ended it already, which is read next.
+                tracing::debug!(%error, "a call has ended before it was sent");
             }
         }
         self.way = Way::Open(open);
-        if let Err(error) = result {
-            self.fail(error);
-        }
     }
 
     fn on_response(&mut self, response: Result<http::Response<h2::RecvStream>, h2::Error>) {

@@ -1,6 +1,7 @@
 //! A client over the real engine, whose server is frames: [`peer`] has the server.
 
 mod connection;
+mod ends;
 mod negative;
 mod peer;
 mod places;

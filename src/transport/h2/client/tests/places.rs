@@ -79,6 +79,21 @@ fn more_places_are_used_at_once() {
 }
 
 #[test]
+fn what_comes_before_a_call_knows_its_place_is_not_lost() {
+    let (mut world, first, stream) = full();
+    let mut second = world.begin();
+    second.stream.half_close().unwrap();
+    world.answer_ok(stream);
+    assert_eq!(first.finish(&mut world).status(), "OK");
+    let stream = world.frame(|it| it.kind == HEADERS).stream;
+    world.answer_ok(stream);
+    world.reset(stream, 0);
+    world.settle();
+    let whole = second.finish(&mut world);
+    assert_eq!((&*whole.status(), whole.messages.len()), ("OK", 1));
+}
+
+#[test]
 fn no_call_begins_after_a_goaway() {
     let (mut world, first, stream) = full();
     let waiting: Vec<_> = (0..3).map(|_| world.unary()).collect();
