@@ -145,7 +145,7 @@ impl ClientTransport {
             match due {
                 Due::Handshake => close(driver, why::no_settings(&self.peer, &self.traffic)),
                 Due::Keepalive => close(driver, why::no_pong(&self.peer)),
-                Due::Abort => close(driver, why::stuck(&self.peer)),
+                Due::Abort => close(driver, why::stuck(&self.peer, &self.traffic)),
                 Due::Ping => {
                     let Driving { pinger, phase, .. } = &mut driver.own;
                     pinger.ping(|| match phase {
@@ -230,7 +230,8 @@ impl ClientTransport {
         }
         // Those that waited for SETTINGS, and for places.
         self.begin_waiting();
-        if self.end.calls.are_over() {
+        // A server that is not written to any more has closed, and what it has said comes soon.
+        if self.end.calls.are_over() || self.traffic.is_broken() {
             self.finish(driver);
         }
     }

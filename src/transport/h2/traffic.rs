@@ -9,8 +9,8 @@ use crate::iomgr::Endpoint;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 use bytes::Bytes;
 use h2::Reason;
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 /// How many bytes h2 gets in one turn of a connection, so that a busy one neither keeps a thread
 /// from all others nor piles up DATA frames in h2 that the calls have not taken.
@@ -34,6 +34,8 @@ pub(crate) struct Traffic {
     is_greeted: AtomicBool,
     /// A GOAWAY has come, and has not been told of.
     has_news: AtomicBool,
+    /// Nothing can be written any more.
+    is_broken: AtomicBool,
     /// What only a few connections ever hear. A leaf lock.
     heard: Mutex<Heard>,
     /// PINGs that have come, and not been taken.
@@ -54,6 +56,8 @@ struct Heard {
     /// The first bytes, until they are known to be HTTP/2.
     beginning: Vec<u8>,
     goaway: Option<GoAway>,
+    /// Why nothing can be written any more.
+    broken: Option<String>,
 }
 
 /// A GOAWAY that has come.
@@ -139,6 +143,22 @@ impl Traffic {
         }
         self.has_news.store(false, Relaxed);
         self.goaway()
+    }
+
+    /// Nothing can be written any more, because of this.
+    #[cold]
+    pub(super) fn break_off(&self, error: &io::Error) {
+        self.heard.lock().broken = Some(error.to_string());
+        self.is_broken.store(true, Relaxed);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Relaxed)
+    }
+
+    /// Why nothing can be written any more, if that is so.
+    pub(super) fn broken(&self) -> Option<String> {
+        self.heard.lock().broken.clone()
     }
 
     #[cold]

@@ -113,8 +113,11 @@ pub(super) fn no_pong(peer: &Peer) -> Status {
 }
 
 /// A connection that has failed did not close in time.
-pub(super) fn stuck(peer: &Peer) -> Status {
-    Status::unavailable(format!("the connection to {peer} failed, and its server reads no more"))
+pub(super) fn stuck(peer: &Peer, traffic: &Traffic) -> Status {
+    Status::unavailable(match traffic.broken() {
+        Some(error) => format!("the connection to {peer} was lost: {error}"),
+        None => format!("the connection to {peer} failed, and its server reads no more"),
+    })
 }
 
 /// How a connection ended, of which h2 says this.

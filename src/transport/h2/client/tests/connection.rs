@@ -135,6 +135,34 @@ fn a_connection_that_breaks_off_says_so_to_all_its_calls() {
     assert_eq!((late.status(), late.ended.is_unprocessed), (why, true));
 }
 
+/// It may find that out with a write, before it has read the answer.
+#[test]
+fn what_a_server_says_before_it_closes_is_read_also_by_a_client_that_cannot_write() {
+    let mut world = World::new();
+    let call = world.unary();
+    let stream = world.request();
+    world.answer_ok(stream);
+    world.goaway(stream, 0, "going");
+    world.hang_up();
+    let late = world.begin();
+    assert_eq!(call.finish(&mut world).status(), "OK");
+    let late = late.finish(&mut world);
+    assert!(late.ended.is_unprocessed);
+    let why = world.closed().to_string();
+    assert!(why.contains("GOAWAY NO_ERROR \"going\""), "{why}");
+}
+
+/// And does not close. Its connection gets a moment, in which it may say why.
+#[test]
+fn a_server_that_reads_no_more_is_left() {
+    let mut world = World::new();
+    world.stop_reading();
+    let call = world.unary();
+    let why = world.closed().to_string();
+    assert!(why.starts_with("UNAVAILABLE: the connection to inproc was lost: "), "{why}");
+    assert_eq!(call.finish(&mut world).status(), why);
+}
+
 #[test]
 fn a_connection_that_ends_inside_a_frame_is_lost() {
     let mut world = World::new();

@@ -193,6 +193,12 @@ impl World {
         self.server = None;
     }
 
+    /// The server's socket takes no more bytes.
+    pub(super) fn stop_reading(&mut self) {
+        let server = self.server.as_ref().expect("the server is there");
+        server.shutdown(std::net::Shutdown::Read).unwrap();
+    }
+
     /// Works until the system has nothing more to tell, and reads what has come to the server.
     pub(super) fn work(&mut self) {
         let context = ExecCtx::enter();
