@@ -145,6 +145,8 @@ impl ClientTransport {
             match due {
                 Due::Handshake => close(driver, why::no_settings(&self.peer, &self.traffic)),
                 Due::Keepalive => close(driver, why::no_pong(&self.peer)),
+                // A call that has ended may still be read by its application.
+                Due::Abort if driver.own.is_leaving => close(driver, why::aborted(&self.peer)),
                 Due::Abort => close(driver, why::stuck(&self.peer, &self.traffic)),
                 Due::Ping => {
                     let Driving { pinger, phase, .. } = &mut driver.own;

@@ -29,6 +29,8 @@ pub(super) struct Input {
     body: Option<RecvStream>,
     /// The body has ended, in whatever way; what was taken in before may still be here.
     has_ended: bool,
+    /// Nothing is wanted of the body any more but what was taken in.
+    is_closed: bool,
     decoder: Decoder,
     /// Bytes taken out of h2 that the peer's window has not got back.
     unreleased: usize,
@@ -37,7 +39,7 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn new(body: RecvStream, max_message_size: usize) -> Self {
         let decoder = Decoder::new(max_message_size);
-        Self { body: Some(body), has_ended: false, decoder, unreleased: 0 }
+        Self { body: Some(body), has_ended: false, is_closed: false, decoder, unreleased: 0 }
     }
 
     pub(super) fn set_max_message_size(&mut self, bytes: usize) {
@@ -78,10 +80,17 @@ impl Input {
         }
     }
 
-    /// Nothing more is taken in. What was can be had still.
+    /// Nothing more is taken in. What was can be had still, and takes room of the connection until then.
     pub(super) fn close(&mut self) {
         self.has_ended = true;
-        self.body = None;
+        self.is_closed = true;
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
+        if self.is_closed && self.decoder.buffered() == 0 {
+            self.body = None;
+        }
     }
 
     /// The next message of those taken in. If there is none that is whole, the peer gets window for
@@ -91,6 +100,7 @@ impl Input {
     /// See [`Decoder::next`].
     pub(super) fn next(&mut self) -> Result<Option<Message>, FramingError> {
         let message = self.decoder.next()?;
+        self.let_go();
         // The peer cannot send what is missing of a message if its window is what is here.
         self.release_down_to(if message.is_some() { self.decoder.buffered() } else { 0 });
         Ok(message)

@@ -176,5 +176,5 @@ fn quoted(value: &HeaderValue) -> String {
     format!("{:?}", shown(&text))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(turnstile_loom)))]
 mod tests;

@@ -79,7 +79,7 @@ impl Calls {
             match state.begin(head) {
                 Ok(begun) => return Start::Begun(begun),
                 // It waits for the connection to say what is wrong with it.
-                Err(not_begun) => head = not_begun.head,
+                Err(_) => head = http::Request::new(()),
             }
         }
         let id = state.next_id;
@@ -206,20 +206,14 @@ impl State {
     }
 
     /// Begins a call.
-    fn begin(&mut self, head: http::Request<()>) -> Result<Begun, Box<NotBegun>> {
-        let Some(requests) = &self.requests else { return Err(NotBegun::new(head, None)) };
+    ///
+    /// # Errors
+    /// h2's, which stays the same: no call can begin any more. `None` if none can begin yet.
+    fn begin(&mut self, head: http::Request<()>) -> Result<Begun, Option<h2::Error>> {
         // A clone for each: one handle refuses a call while its last one waits for a place in h2, which
         // may count a stream for longer than we do.
-        let mut requests = requests.clone();
-        // Of a new handle it is ready at once, and takes no head with it if it fails.
-        let begun = match requests.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Err(error)) => return Err(NotBegun::new(head, Some(error))),
-            _ => requests.send_request(head, false),
-        };
-        let (response, output) = begun.map_err(|error| {
-            // The connection has failed between the two, and will say so.
-            NotBegun::new(http::Request::new(()), Some(error))
-        })?;
+        let mut requests = self.requests.clone().ok_or(None)?;
+        let (response, output) = requests.send_request(head, false)?;
         self.open += 1;
         Ok(Begun { response, output })
     }
@@ -235,8 +229,9 @@ impl State {
                     self.settled.insert(id, Ok(begun));
                     wakers.extend(waiting.waker);
                 }
-                Err(not_begun) => {
-                    let NotBegun { head, error } = *not_begun;
+                Err(error) => {
+                    // It is refused soon, and its head not needed any more.
+                    let head = http::Request::new(());
                     self.waiting.insert(id, Waiting { head, ..waiting });
                     // Other failures are those of the connection, which tells of them.
                     let is_connections = |it: &h2::Error| it.is_io() || it.is_go_away();
@@ -245,18 +240,6 @@ impl State {
             }
         }
         Ok(())
-    }
-}
-
-/// A call that h2 does not take.
-struct NotBegun {
-    head: http::Request<()>,
-    error: Option<h2::Error>,
-}
-
-impl NotBegun {
-    fn new(head: http::Request<()>, error: Option<h2::Error>) -> Box<Self> {
-        Box::new(Self { head, error })
     }
 }
 

@@ -109,7 +109,8 @@ fn an_http_error_is_a_status_and_its_body_is_not_wanted() {
         "UNAVAILABLE: the answer is HTTP 503 Service Unavailable, without a grpc-status \
          (content-type \"text/html\")",
     );
-    drop(frames);
+    let reset = frames.iter().find(|it| it.kind == RST_STREAM).unwrap();
+    assert_eq!(reset.code(), 8);
 }
 
 #[test]
@@ -342,6 +343,33 @@ fn a_server_gets_window_for_messages_that_are_taken() {
     assert!(!world.take_frames().iter().any(is_update), "nothing was taken");
     assert_eq!(call.message(&mut world).unwrap().unwrap().len(), 19_995);
     world.frame(is_update);
+}
+
+/// Or calls that nobody reads would hold any amount of memory.
+#[test]
+fn the_connection_gets_window_for_messages_that_are_taken_also_of_a_call_that_has_ended() {
+    let config = ClientConfig {
+        stream_window: 65_535,
+        connection_window: 65_535,
+        ..ClientConfig::default()
+    };
+    let mut world = World::with(config, &[]);
+    let mut call = world.unary();
+    let stream = world.request();
+    world.answer(stream);
+    for part in framed(&[7; 39_995]).chunks(10_000) {
+        world.send(&frame(DATA, 0, stream, part));
+    }
+    world.trailers(stream, &[("grpc-status", "0")]);
+    world.settle();
+    assert!(call.answer(&mut world).is_some());
+    world.settle();
+    let is_update = |it: &Received| it.kind == WINDOW_UPDATE && it.stream == 0;
+    assert!(!world.take_frames().iter().any(is_update), "nothing was taken");
+    assert_eq!(call.message(&mut world).unwrap().unwrap().len(), 39_995);
+    let more = world.frame(is_update).payload;
+    assert_eq!(more, 40_000_u32.to_be_bytes());
+    assert!(call.ended(&mut world).status.is_ok());
 }
 
 #[test]
