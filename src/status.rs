@@ -34,7 +34,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 
 use crate::metadata::{BASE64, InvalidMetadata, Metadata};
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
@@ -410,7 +410,6 @@ impl Status {
     ///
     /// A `grpc-status` which is not a number counts as [`Code::Unknown`], and details which are not
     /// base64 as absent: an RPC must not end in a second error because the first was misspelt.
-    #[allow(dead_code, reason = "the client, which is not written yet, and tests use it")]
     pub(crate) fn from_headers(headers: &mut HeaderMap) -> Option<Self> {
         let code = headers.remove(GRPC_STATUS)?;
         let code = code.to_str().ok().and_then(|digits| digits.parse().ok());

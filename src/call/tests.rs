@@ -1,4 +1,5 @@
-//! Tests of calls, each over both transports: what a client and an application see of a call.
+//! Tests of calls, each over both transports, and over HTTP/2 with h2's own client and with ours: what
+//! a client and an application see of a call.
 //!
 //! There is no socket and no second thread, except where a test says so: a test does something at
 //! one end, and [`Rpc::settle`] works both ends until nothing moves any more. So what has not
@@ -16,6 +17,15 @@ macro_rules! on_both_transports {
             )+
         }
 
+        mod h2_ends {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test::<crate::call::tests::h2_ends::H2Ends>();
+                }
+            )+
+        }
+
         mod inproc {
             $(
                 #[test]
@@ -28,6 +38,7 @@ macro_rules! on_both_transports {
 }
 
 mod duplex;
+mod h2_ends;
 mod h2_peer;
 mod inproc_peer;
 mod rpc;

@@ -7,7 +7,7 @@
 //! Take left before right, and never the other way round:
 //!
 //! 1. server: `connections`, a method's `calls`
-//! 2. call: `state`
+//! 2. call: `state`, then the calls of a client's connection
 //! 3. h2's own locks (wakers run under them, so a waker only enqueues)
 //! 4. the graph of pollset sets
 //! 5. turnstile: a neighbourhood, then a pollset's `state`

@@ -4,13 +4,22 @@
 /// What a client sends first (RFC 9113, section 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 
-const END_STREAM: u8 = 0x1;
+pub(crate) const ACK: u8 = 0x1;
+pub(crate) const END_STREAM: u8 = 0x1;
+pub(crate) const PADDED: u8 = 0x8;
 const END_HEADERS: u8 = 0x4;
+
+/// The longest payload that needs no leave (section 4.2).
+const MAX_FRAME: usize = 16 * 1024;
 
 const HEADER_LEN: usize = 9;
 
@@ -50,12 +59,12 @@ pub(crate) fn request(stream: u32) -> Vec<u8> {
 
 /// The same, after which messages may come.
 pub(crate) fn open_request(stream: u32) -> Vec<u8> {
-    request_with("/test.Test/Test", stream, END_HEADERS)
+    request_with("/test.Test/Test", stream, 0)
 }
 
 /// A request without a message, of another method.
 pub(crate) fn request_for(path: &str, stream: u32) -> Vec<u8> {
-    request_with(path, stream, END_HEADERS | END_STREAM)
+    request_with(path, stream, END_STREAM)
 }
 
 fn request_with(path: &str, stream: u32, flags: u8) -> Vec<u8> {
@@ -67,16 +76,44 @@ fn request_with(path: &str, stream: u32, flags: u8) -> Vec<u8> {
         ("te", "trailers"),
         ("content-type", "application/grpc"),
     ];
+    headers(stream, flags, &fields)
+}
+
+/// A block of headers, in as many frames as it needs.
+pub(crate) fn headers(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
-        // Literal and never indexed (RFC 7541, section 6.2.3), of less than 127 bytes.
+        // Literal and never indexed (RFC 7541, section 6.2.3).
         block.push(0x10);
         for text in [name, value] {
-            block.push(u8::try_from(text.len()).expect("short"));
+            write_length(&mut block, text.len());
             block.extend(text.as_bytes());
         }
     }
-    frame(HEADERS, flags, stream, &block)
+    let mut parts: Vec<_> = block.chunks(MAX_FRAME).collect();
+    let last = parts.pop().unwrap_or_default();
+    let mut bytes = Vec::new();
+    let (mut kind, mut flags) = (HEADERS, flags);
+    for part in parts {
+        bytes.extend(frame(kind, flags, stream, part));
+        (kind, flags) = (CONTINUATION, 0);
+    }
+    bytes.extend(frame(kind, flags | END_HEADERS, stream, last));
+    bytes
+}
+
+/// An integer with a prefix of seven bits, of which the eighth says that no Huffman code follows
+/// (RFC 7541, section 5.1).
+fn write_length(block: &mut Vec<u8>, length: usize) {
+    let Some(mut rest) = length.checked_sub(127) else {
+        return block.push(u8::try_from(length).expect("short"));
+    };
+    block.push(127);
+    while rest >= 128 {
+        block.push((rest % 128) as u8 | 0x80);
+        rest /= 128;
+    }
+    block.push(rest as u8);
 }
 
 /// The frames in `bytes`, of which each must be whole.

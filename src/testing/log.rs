@@ -1,11 +1,11 @@
 //! A subscriber that writes down events and spans, for tests of what is logged.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{self, DefaultGuard};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// What was logged under some targets, a line for each event, span, and entry of a span.
 #[derive(Clone, Default)]
@@ -14,6 +14,11 @@ pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 impl Log {
     /// Writes down what this thread logs under targets that begin so, until the guard is dropped.
     pub(crate) fn of_this_thread(target: &'static str) -> (Self, DefaultGuard) {
+        /// Enables nothing, and is there: while there is one subscriber only, tracing asks the
+        /// thread that meets an event first whether anybody wants it, and keeps that for all.
+        static ANOTHER: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(Log::default().subscriber("nothing")));
+        LazyLock::force(&ANOTHER);
         let log = Self::default();
         let guard = subscriber::set_default(log.subscriber(target));
         (log, guard)

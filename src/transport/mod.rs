@@ -151,6 +151,10 @@ pub(crate) struct Request {
 
 /// What a server answers first.
 #[derive(Debug)]
+#[cfg_attr(
+    not(all(test, not(turnstile_loom))),
+    expect(dead_code, reason = "the client, which is being written, and tests use it")
+)]
 pub(crate) struct Answer {
     pub(crate) metadata: Metadata,
     /// What the messages with the compressed flag are compressed with: `grpc-encoding`.
@@ -168,6 +172,10 @@ pub(crate) struct Ended {
 }
 
 /// The client's end of one call's stream. Dropping it cancels the call.
+#[cfg_attr(
+    not(all(test, not(turnstile_loom))),
+    expect(dead_code, reason = "the client, which is being written, and tests use it")
+)]
 pub(crate) trait ClientStream: MessageStream {
     /// Says that no more messages come; once, and when the last has been taken.
     ///
@@ -184,7 +192,7 @@ pub(crate) trait ClientStream: MessageStream {
     fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Ended>;
 
     /// Ends the call; its server sees that it is cancelled. `poll_ended` then gives this status, unless
-    /// it has ended before.
+    /// it has given another before, or the call has ended with an error.
     fn cancel(&mut self, status: Status);
 }
 
@@ -198,6 +206,10 @@ pub(crate) trait Transport: Send + Sync {
 }
 
 /// A transport at its client's end.
+#[cfg_attr(
+    not(all(test, not(turnstile_loom))),
+    expect(dead_code, reason = "the client, which is being written, and tests use it")
+)]
 pub(crate) trait ClientTransport: Transport {
     /// Begins a call. One that cannot begin has ended, which its stream tells. Calls beyond what the
     /// server takes at once wait inside.
@@ -207,14 +219,24 @@ pub(crate) trait ClientTransport: Transport {
     fn peer(&self) -> &Arc<Peer>;
 }
 
+/// Why a server takes no new calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GoAway {
+    /// The server has had too many PINGs, and wants them less often (gRFC A8).
+    pub(crate) is_of_pings: bool,
+    /// For a log, or a status.
+    pub(crate) text: String,
+}
+
 /// What a transport tells the client that it belongs to. No lock of the transport is held, but the
 /// caller has its turn: what takes long must not be done here.
 pub(crate) trait Connected: Send + Sync {
     /// The server's SETTINGS have come: it speaks HTTP/2, and takes calls.
     fn on_ready(&self);
 
-    /// The server takes no new calls (GOAWAY); those that it has may end.
-    fn on_go_away(&self);
+    /// The server takes no new calls, or the connection can carry no more; those that the server has
+    /// may end. May be told again, with another cause.
+    fn on_go_away(&self, why: GoAway);
 
     /// Nothing comes from it any more. `why` is UNAVAILABLE in most cases, and names the cause.
     fn on_closed(&self, why: Status);

@@ -107,7 +107,7 @@ impl Fd {
         is_wanted.then(|| PollTarget::new(&self.iomgr, &self.pollee))
     }
 
-    /// Uses up a readable event, or arms `waker` for the next one. See [`ReadinessCell::arm`](crate::iomgr::readiness::ReadinessCell::arm).
+    /// Uses up a readable event, or arms `waker` for the next one, like a readiness cell.
     pub(crate) fn notify_on_read(&self, waker: &Waker) -> Poll<io::Result<()>> {
         self.armed(Interest::READ, self.pollee.arm_read(waker))
     }

@@ -92,10 +92,10 @@ impl fmt::Display for Due {
         f.write_str(match self {
             Self::Handshake => "no HTTP/2 preface and SETTINGS came in time",
             Self::GoAway => "the client answers no PING, and gets no new calls",
-            Self::Abort => "the client does not take its last GOAWAY",
+            Self::Abort => "the peer does not take its last GOAWAY",
             Self::Linger => "the connection has ended, and the client does not close",
             Self::Ping => "nothing has come for the keepalive time; a PING is sent",
-            Self::Keepalive => "nothing has come since the keepalive PING; the client is gone",
+            Self::Keepalive => "nothing has come since the keepalive PING; the peer is gone",
             Self::Idle => "the connection has no calls, and is told to go",
             Self::Age => "the connection is old, and is told to go",
             Self::Grace => "the connection's calls are cancelled, since its grace is over",
@@ -108,6 +108,8 @@ impl fmt::Display for Due {
 pub(super) struct Activity {
     /// Bytes that have come.
     pub(super) received: u64,
+    /// Whether a PING may be sent when nothing comes.
+    pub(super) may_ping: bool,
     /// Calls that have been, if none is now.
     pub(super) idle_after: Option<u64>,
 }
@@ -169,12 +171,18 @@ impl Clock {
         self.handshake = after(now, self.timeouts.handshake);
     }
 
-    /// Whether the client has yet to send its preface and SETTINGS.
+    /// A server was connected to, which is to greet until then.
+    pub(super) fn on_connected_to_server(&mut self, until: Option<Instant>) {
+        self.awaits_greeting = true;
+        self.handshake = until;
+    }
+
+    /// Whether the peer has yet to send its SETTINGS, and a client its preface before them.
     pub(super) fn awaits_greeting(&self) -> bool {
         self.awaits_greeting
     }
 
-    /// The client has sent its preface and SETTINGS. `spread`, from 0 to 1, says where in its
+    /// The peer has sent its SETTINGS, and a client its preface before them. `spread`, from 0 to 1, says where in its
     /// range the age is: connections that began together must not all end together.
     pub(super) fn on_greeted(&mut self, now: Instant, activity: Activity, spread: f64) {
         self.awaits_greeting = false;
@@ -235,7 +243,7 @@ impl Clock {
             self.idle = None;
             return Some(Due::Idle);
         }
-        let due = self.keepalive.as_mut()?.look(now, &self.timeouts, activity.received);
+        let due = self.keepalive.as_mut()?.look(now, &self.timeouts, activity);
         if due == Some(Due::Keepalive) {
             self.keepalive = None;
         }
@@ -254,8 +262,9 @@ impl Keepalive {
         until.map_or(self.silence.next, |until| until.min(self.silence.next))
     }
 
-    fn look(&mut self, now: Instant, timeouts: &Timeouts, received: u64) -> Option<Due> {
-        let is_silent = self.silence.look(now, Some(received));
+    fn look(&mut self, now: Instant, timeouts: &Timeouts, activity: Activity) -> Option<Due> {
+        let Activity { received, may_ping, .. } = activity;
+        let is_silent = self.silence.look(now, may_ping.then_some(received));
         match &mut self.pinged {
             Some(pinged) if pinged.received != received => self.pinged = None,
             Some(pinged) => return is_due(&mut pinged.until, now).then_some(Due::Keepalive),

@@ -44,12 +44,12 @@ impl Default for Config {
 
 /// h2's own limit of a header block, beyond which it answers with HTTP 431 by itself. Between the
 /// two, the answer can be gRPC's.
-const MAX_HEADER_BLOCK: u32 = 64 * 1024;
+pub(super) const MAX_HEADER_BLOCK: u32 = 64 * 1024;
 
 /// What h2 may be charged for small DATA frames that are waiting in it (h2 >= 0.4.16 charges 256
 /// minus the length for each, and kills the connection beyond the budget). They wait for one turn
 /// at most, and the smallest that is not empty has 10 bytes with its header.
-const DATA_FRAME_BUDGET: usize = 2 * 256 * (BYTES_PER_TURN / 10);
+pub(super) const DATA_FRAME_BUDGET: usize = 2 * 256 * (BYTES_PER_TURN / 10);
 
 /// How many streams a client may reset before they are accepted, beyond which h2 ends the
 /// connection (CVE-2023-44487, "rapid reset"). h2 reads all that a turn brings before it gives the
@@ -57,7 +57,7 @@ const DATA_FRAME_BUDGET: usize = 2 * 256 * (BYTES_PER_TURN / 10);
 const MAX_RESET_BEFORE_ACCEPT: usize = 1000;
 
 /// How much h2 keeps of a stream's messages that the client has no window for.
-const SEND_BUFFER: usize = 256 * 1024;
+pub(super) const SEND_BUFFER: usize = 256 * 1024;
 
 impl Config {
     pub(super) fn builder(&self) -> Builder {

@@ -20,6 +20,9 @@ pub(crate) const WINDOW_UPDATE: u8 = 8;
 /// The flag of a PING or SETTINGS that answers another.
 pub(crate) const ACK: u8 = 0x1;
 
+/// How much of a GOAWAY's payload is kept: the fields that it begins with, and some text.
+const KEPT: usize = 8 + 256;
+
 /// A frame whose last byte has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Passed {
@@ -36,25 +39,33 @@ pub(crate) struct Walker {
     /// A header that has come in parts, as far as it has.
     header: [u8; HEADER],
     header_len: usize,
+    /// The beginning of the payload of a GOAWAY; that of all others is skipped.
+    kept: Vec<u8>,
 }
 
 impl Walker {
     /// At the beginning of a connection, where this many bytes come before the first frame.
     pub(crate) fn new(before: usize) -> Self {
-        Self { left: before, current: None, header: [0; HEADER], header_len: 0 }
+        Self { left: before, current: None, header: [0; HEADER], header_len: 0, kept: Vec::new() }
     }
 
-    /// Goes on by `bytes`, and tells of each frame that ends in them.
-    pub(crate) fn walk(&mut self, mut bytes: &[u8], mut on_frame: impl FnMut(Passed)) {
+    /// Goes on by `bytes`, and tells of each frame that ends in them, with the beginning of its payload
+    /// if it is a GOAWAY.
+    pub(crate) fn walk(&mut self, mut bytes: &[u8], mut on_frame: impl FnMut(Passed, &[u8])) {
         loop {
-            let skipped = self.left.min(bytes.len());
-            self.left -= skipped;
-            bytes = &bytes[skipped..];
+            let (skipped, rest) = bytes.split_at(self.left.min(bytes.len()));
+            self.left -= skipped.len();
+            bytes = rest;
+            if self.current.is_some_and(|frame| frame.kind == GOAWAY) {
+                let room = KEPT - self.kept.len();
+                self.kept.extend_from_slice(&skipped[..skipped.len().min(room)]);
+            }
             if self.left > 0 {
                 return;
             }
             if let Some(frame) = self.current.take() {
-                on_frame(frame);
+                on_frame(frame, &self.kept);
+                self.kept.clear();
             }
             if bytes.is_empty() {
                 return;
@@ -96,7 +107,7 @@ impl Walker {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::{ACK, DATA, HEADERS, PING, PREFACE, Passed, SETTINGS, Walker};
+    use super::{ACK, DATA, GOAWAY, HEADERS, PING, PREFACE, Passed, SETTINGS, Walker};
     use crate::testing::http2::{self, frame};
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -106,7 +117,7 @@ mod tests {
         let mut walker = Walker::new(before);
         let mut found = Vec::new();
         for part in parts {
-            walker.walk(part, |frame| found.push(frame));
+            walker.walk(part, |frame, _| found.push(frame));
         }
         found
     }
@@ -119,7 +130,7 @@ mod tests {
         let mut walker = Walker::new(PREFACE);
         for (at, byte) in bytes.iter().enumerate() {
             let mut found = None;
-            walker.walk(&[*byte], |frame| found = Some(frame));
+            walker.walk(&[*byte], |frame, _| found = Some(frame));
             let expected = match at + 1 {
                 39 => Some(Passed { kind: SETTINGS, flags: 0 }),
                 56 => Some(Passed { kind: PING, flags: ACK }),
@@ -144,6 +155,24 @@ mod tests {
         let bytes = [long, frame(PING, 0, 0, &[0; 8])].concat();
         let expected = [Passed { kind: DATA, flags: 0 }, Passed { kind: PING, flags: 0 }];
         assert_eq!(walked(0, bytes.chunks(10_000)), expected);
+    }
+
+    #[test]
+    fn of_a_goaway_the_beginning_is_kept_and_of_nothing_else() {
+        let long = [7; 1000];
+        let bytes = [
+            frame(GOAWAY, 0, 0, b"last-id!code"),
+            frame(PING, 0, 0, &[0; 8]),
+            frame(GOAWAY, 0, 0, &long),
+        ];
+        for parts in [1, 5, 5000] {
+            let mut walker = Walker::new(0);
+            let mut kept = Vec::new();
+            for part in bytes.concat().chunks(parts) {
+                walker.walk(part, |_, payload| kept.push(payload.to_vec()));
+            }
+            assert_eq!(kept, [b"last-id!code".to_vec(), vec![], vec![7; 8 + 256]]);
+        }
     }
 
     proptest! {

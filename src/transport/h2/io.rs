@@ -19,21 +19,28 @@ pub(crate) struct Io {
     outward: Outward,
     /// What is left of a frame that is not h2's.
     own: Bytes,
+    /// A write that fails does not end the connection before all is read that has come: a server may
+    /// have said why it closes, and answered calls before that.
+    reads_on: bool,
 }
 
 impl Io {
     /// A server's end; its peer begins with the preface.
     pub(super) fn server(endpoint: Box<dyn Endpoint>) -> (Self, Arc<Traffic>) {
-        Self::new(endpoint, PREFACE, 0)
+        Self::new(endpoint, PREFACE, 0, false)
     }
 
     /// A client's end.
-    #[cfg(all(test, not(turnstile_loom)))]
     pub(crate) fn client(endpoint: Box<dyn Endpoint>) -> (Self, Arc<Traffic>) {
-        Self::new(endpoint, 0, PREFACE)
+        Self::new(endpoint, 0, PREFACE, true)
     }
 
-    fn new(endpoint: Box<dyn Endpoint>, inward: usize, outward: usize) -> (Self, Arc<Traffic>) {
+    fn new(
+        endpoint: Box<dyn Endpoint>,
+        inward: usize,
+        outward: usize,
+        reads_on: bool,
+    ) -> (Self, Arc<Traffic>) {
         let traffic = Arc::<Traffic>::default();
         let io = Self {
             endpoint: Some(endpoint),
@@ -41,6 +48,7 @@ impl Io {
             outward: Outward::new(traffic.clone(), outward),
             traffic: traffic.clone(),
             own: Bytes::new(),
+            reads_on,
         };
         (io, traffic)
     }
@@ -53,7 +61,12 @@ impl Io {
         if self.has_own_frame() {
             ready!(self.write_own_frame(context))?;
         }
-        let written = ready!(lent(&mut self.endpoint)?.poll_write(context, buffers))?;
+        let all = buffers.iter().map(|buffer| buffer.len()).sum();
+        if self.traffic.is_broken() {
+            return Poll::Ready(Ok(all));
+        }
+        let written = lent(&mut self.endpoint)?.poll_write(context, buffers);
+        let written = ready!(self.hold(written, all))?;
         let mut left = written;
         for buffer in buffers {
             let part = &buffer[..buffer.len().min(left)];
@@ -61,6 +74,17 @@ impl Io {
             left -= part.len();
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// Notes an error that must wait; it is as if all had been written then.
+    fn hold<T>(&self, result: Poll<io::Result<T>>, instead: T) -> Poll<io::Result<T>> {
+        match result {
+            Poll::Ready(Err(error)) if self.reads_on => {
+                self.traffic.break_off(&error);
+                Poll::Ready(Ok(instead))
+            }
+            result => result,
+        }
     }
 
     fn has_own_frame(&self) -> bool {
@@ -135,12 +159,17 @@ impl AsyncWrite for Io {
         if self.has_own_frame() {
             ready!(self.write_own_frame(context))?;
         }
-        lent(&mut self.endpoint)?.poll_flush(context)
+        if self.traffic.is_broken() {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = lent(&mut self.endpoint)?.poll_flush(context);
+        self.hold(flushed, ())
     }
 
     /// Gives the endpoint back when it is shut down.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(endpoint) = &mut self.endpoint {
+        let can_write = !self.traffic.is_broken();
+        if let Some(endpoint) = self.endpoint.as_mut().filter(|_| can_write) {
             ready!(endpoint.poll_shutdown(context))?;
         }
         if let Some(endpoint) = self.endpoint.take() {

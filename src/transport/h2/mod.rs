@@ -3,12 +3,19 @@
 //! h2 has locks of its own and wakes wakers while it holds them. So a waker that h2 is given only
 //! enqueues: it takes no lock of ours, never calls h2, and completes nothing.
 
+#[cfg_attr(
+    not(all(test, not(turnstile_loom))),
+    expect(dead_code, reason = "the client, which is being written, and tests use it")
+)]
+mod client;
+mod driven;
 mod server;
 
 mod clock;
 mod config;
 mod linger;
 mod phase;
+mod pinger;
 mod strikes;
 
 mod frames;
@@ -16,11 +23,20 @@ mod io;
 mod traffic;
 
 mod framing;
+mod messages;
 mod payload;
 mod request;
+mod response;
 mod stream;
 mod timeout;
 
+#[expect(unused_imports, reason = "the client, which is being written, uses it")]
+pub(crate) use client::user_agent;
+#[cfg_attr(
+    not(all(test, not(turnstile_loom))),
+    expect(unused_imports, reason = "the client, which is being written, and tests use it")
+)]
+pub(crate) use client::{ClientConfig, ClientTransport, Keepalives};
 pub(crate) use config::Config;
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use io::Io;

@@ -25,6 +25,11 @@ impl Payload {
         Ok(payload)
     }
 
+    /// No bytes at all: for a frame that only ends the stream.
+    pub(super) fn nothing() -> Self {
+        Self { prefix: [0; PREFIX_LEN], at: PREFIX_LEN, data: Bytes::new() }
+    }
+
     /// Takes the first `count` bytes off.
     pub(super) fn split_to(&mut self, count: usize) -> Self {
         let of_prefix = count.min(PREFIX_LEN - self.at);
@@ -96,6 +101,11 @@ mod tests {
         let mut slices = [IoSlice::new(&[]); 4];
         assert_eq!(payload.chunks_vectored(&mut slices), 2);
         assert_eq!([&*slices[0], &*slices[1]].concat(), WIRE);
+    }
+
+    #[test]
+    fn nothing_has_no_bytes() {
+        assert!(!Payload::nothing().has_remaining());
     }
 
     #[test]

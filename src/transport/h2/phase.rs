@@ -15,10 +15,9 @@ use super::io::Io;
 use super::linger::Lingering;
 use super::payload::Payload;
 use crate::iomgr::Endpoint;
+use h2::Reason;
 use h2::server::{Connection, Handshake};
-use h2::{Ping, PingPong, Reason};
 use std::mem;
-use std::task::{Context, Waker};
 
 /// Where a connection is in its life.
 pub(super) enum Phase {
@@ -122,29 +121,5 @@ impl Phase {
 
     pub(super) fn is_overdue(&self) -> bool {
         matches!(self, Self::Overdue(_))
-    }
-}
-
-/// Sends the PINGs of the keepalive.
-#[derive(Default)]
-pub(super) struct Pinger(Option<PingPong>);
-
-impl Pinger {
-    /// Sends one with the next write, unless one is on its way already. Says whether it does.
-    pub(super) fn ping(&mut self, phase: &mut Phase) -> bool {
-        let Some((connection, _)) = phase.connection() else { return false };
-        // Not before it is needed, since h2 looks at it with each poll from then on.
-        if self.0.is_none() {
-            self.0 = connection.ping_pong();
-        }
-        let Some(pings) = &mut self.0 else { return false };
-        // Whatever comes is a sign of life, so nobody waits for this answer; but h2 wants it to be
-        // taken before it sends another. If there is none yet, neither is there another PING.
-        let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
-        let sent = pings.send_ping(Ping::opaque());
-        if let Err(error) = &sent {
-            tracing::debug!(%error, "no PING is sent: the one before has no answer");
-        }
-        sent.is_ok()
     }
 }

@@ -139,23 +139,31 @@ fn check_method(method: &Method) -> Check {
     refuse(StatusCode::METHOD_NOT_ALLOWED, Code::Internal, message)
 }
 
-/// "Content-Type → "content-type" "application/grpc" [("+proto" / "+json" / {custom})]", and 415
-/// for anything else, so that a client that is not gRPC sees an HTTP error. Gives what follows the
-/// plus.
-fn read_content_type(value: Option<&HeaderValue>) -> Result<Option<Box<str>>, Box<Refusal>> {
-    let value = value.map_or(&b""[..], HeaderValue::as_bytes);
-    let known = b"application/grpc";
-    let is_grpc = value.len() >= known.len() && value[..known.len()].eq_ignore_ascii_case(known);
-    let rest = is_grpc.then(|| &value[known.len()..]);
+/// "Content-Type → "content-type" "application/grpc" [("+proto" / "+json" / {custom})]". Gives what
+/// follows the plus, if it is that.
+pub(super) fn subtype_of(value: &[u8]) -> Option<Option<Box<str>>> {
+    const KNOWN: &[u8] = b"application/grpc";
+    let (start, rest) = value.split_at_checked(KNOWN.len())?;
+    if !start.eq_ignore_ascii_case(KNOWN) {
+        return None;
+    }
     match rest {
         // Space may come before a parameter (RFC 9110, section 5.6.6), and not before a plus.
-        Some(rest) if matches!(rest.trim_ascii_start(), [] | [b';', ..]) => return Ok(None),
-        Some([b'+', subtype @ ..]) => {
+        rest if matches!(rest.trim_ascii_start(), [] | [b';', ..]) => Some(None),
+        [b'+', subtype @ ..] => {
             let subtype = subtype.split(|byte| *byte == b';').next().unwrap_or_default();
             let subtype = String::from_utf8_lossy(subtype.trim_ascii()).to_ascii_lowercase();
-            return Ok(Some(subtype.into_boxed_str()));
+            Some(Some(subtype.into_boxed_str()))
         }
-        _ => {}
+        _ => None,
+    }
+}
+
+/// 415 for what is not gRPC's, so that a client that is not gRPC sees an HTTP error.
+fn read_content_type(value: Option<&HeaderValue>) -> Result<Option<Box<str>>, Box<Refusal>> {
+    let value = value.map_or(&b""[..], HeaderValue::as_bytes);
+    if let Some(subtype) = subtype_of(value) {
+        return Ok(subtype);
     }
     let message = if value.is_empty() {
         "the request has no content-type; gRPC's is application/grpc".to_owned()

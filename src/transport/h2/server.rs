@@ -2,82 +2,53 @@
 
 use super::clock::{Activity, Clock, Due};
 use super::config::Config;
+use super::driven::{ABORT, Driven, Driver, End, GO_AWAY, LOOK_AT_CLOCK, Progress};
 use super::io::Io;
 use super::payload::Payload;
-use super::phase::{Phase, Pinger};
+use super::phase::Phase;
+use super::pinger::Pinger;
 use super::request::read_head;
 use super::stream::H2Stream;
 use super::strikes::Strikes;
 use super::traffic::Traffic;
-use crate::iomgr::{Endpoint, Iomgr, Peer, Run, Scheduled, TimerId, Turn};
+use crate::iomgr::{Endpoint, Iomgr, Peer};
 use crate::monitor::{Socket, StreamMonitor};
-use crate::sync::{AtomicU8, Mutex, Ordering};
-use crate::transport::{Acceptor, Transport};
+use crate::transport::Acceptor;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::Request;
 use std::hash::{BuildHasher as _, RandomState};
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake as _};
 use std::time::Instant;
 
-/// How often a run drives a connection that other threads keep notifying.
-const DRIVES_PER_RUN: usize = 4;
-
-/// What other threads ask of a connection, as bits.
-const GO_AWAY: u8 = 1;
-const ABORT: u8 = 2;
-/// The timer has fired.
-const LOOK_AT_CLOCK: u8 = 4;
-
 /// A connection that a client has opened.
-///
-/// It is driven in turns, by any thread: the one that received its bytes, or the one whose
-/// operation made something to write.
-pub(crate) struct ServerTransport {
+pub(crate) type ServerTransport = Driven<Server>;
+
+/// What is special to a server's end.
+pub(crate) struct Server {
     id: usize,
-    peer: Arc<Peer>,
     config: Arc<Config>,
     acceptor: Arc<dyn Acceptor>,
-    iomgr: Arc<Iomgr>,
     /// Counts what comes over the connection, for channelz.
     socket: Option<Arc<Socket>>,
-    scheduled: Scheduled,
-    turn: Turn,
-    traffic: Arc<Traffic>,
-    /// Locked by the thread that has the turn, for as long as it has it.
-    driver: Mutex<Driver>,
-    /// Set by any thread; seen in the next turn.
-    asked: AtomicU8,
 }
 
-struct Driver {
+/// What the thread with the turn has.
+pub(crate) struct Serving {
     phase: Phase,
-    clock: Clock,
-    /// The clock's next deadline.
-    timer: Option<(TimerId, Instant)>,
     strikes: Strikes,
     pinger: Pinger,
     /// How many calls there have been.
     calls: u64,
 }
 
-impl Driver {
+impl Serving {
     fn activity(&mut self, traffic: &Traffic) -> Activity {
         let idle_after = (!self.phase.has_streams()).then_some(self.calls);
-        Activity { received: traffic.received(), idle_after }
+        Activity { received: traffic.received(), may_ping: true, idle_after }
     }
-}
-
-/// How a turn ended.
-enum Progress {
-    /// Everything has been done, and wakers are registered.
-    Idle,
-    /// The bytes of the turn are used up, and there may be more.
-    TurnIsOver,
-    Closed,
 }
 
 impl ServerTransport {
@@ -91,108 +62,31 @@ impl ServerTransport {
     ) -> Arc<Self> {
         let peer = Arc::new(Peer::of(&*endpoint));
         let (io, traffic) = Io::server(endpoint);
-        let driver = Driver {
+        let serving = Serving {
             phase: Phase::Handshake(config.builder().handshake(io)),
-            clock: Clock::new(config.timeouts),
-            timer: None,
             strikes: Strikes::default(),
             pinger: Pinger::default(),
             calls: 0,
         };
-        Arc::new(Self {
-            id,
-            peer,
-            config,
-            acceptor,
-            iomgr,
-            socket,
-            scheduled: Scheduled::default(),
-            turn: Turn::new(),
-            traffic,
-            driver: Mutex::new(driver),
-            asked: AtomicU8::new(0),
-        })
+        let clock = Clock::new(config.timeouts);
+        let end = Server { id, config, acceptor, socket };
+        Self::with(end, peer, traffic, iomgr, clock, serving)
     }
 
     /// Begins to serve, on whichever thread has the next turn.
     pub(crate) fn start(self: &Arc<Self>) {
         let driver = &mut *self.driver.lock();
         // A shutdown may have been faster.
-        if matches!(driver.phase, Phase::Handshake(_)) {
+        if matches!(driver.own.phase, Phase::Handshake(_)) {
             driver.clock.on_connected(Instant::now());
             self.set_timer(driver);
         }
         self.wake_by_ref();
     }
 
-    fn ask(self: &Arc<Self>, what: u8) {
-        self.asked.fetch_or(what, Ordering::Release);
-        self.wake_by_ref();
-    }
-
-    /// Sets the timer to the clock's next deadline. Called when that may have changed, which no
-    /// call on the connection does.
-    fn set_timer(self: &Arc<Self>, driver: &mut Driver) {
-        let next = driver.clock.next_deadline();
-        if driver.timer.map(|(_, deadline)| deadline) == next {
-            return;
-        }
-        self.clear_timer(driver);
-        if let Some(deadline) = next {
-            let timer = self.iomgr.timer_init(deadline, Arc::new(Alarm(self.clone())));
-            driver.timer = Some((timer, deadline));
-        }
-    }
-
-    fn clear_timer(&self, driver: &mut Driver) {
-        if let Some((timer, _)) = driver.timer.take() {
-            self.iomgr.timer_cancel(timer);
-        }
-    }
-
-    /// One turn.
-    fn drive(self: &Arc<Self>) -> Progress {
-        let waker = Waker::from(self.clone());
-        let mut context = Context::from_waker(&waker);
-        let driver = &mut *self.driver.lock();
-        self.traffic.begin_turn();
-        self.obey(driver);
-        let mut progress = match self.poll_handshake(driver, &mut context) {
-            Poll::Pending => Progress::Idle,
-            Poll::Ready(false) => Progress::Closed,
-            Poll::Ready(true) => self.serve(driver, &mut context),
-        };
-        if driver.clock.awaits_greeting() && self.traffic.is_greeted() {
-            let activity = driver.activity(&self.traffic);
-            driver.clock.on_greeted(Instant::now(), activity, random_fraction());
-            self.set_timer(driver);
-        }
-        if self.is_pinged_too_often(driver) {
-            tracing::debug!(peer = %self.peer, "the client sends too many PINGs; it has to go");
-            self.traffic.complain_of_pings();
-            self.abort_now(driver, Reason::ENHANCE_YOUR_CALM);
-            progress = self.serve(driver, &mut context);
-        }
-        if matches!(progress, Progress::Closed) {
-            self.let_go(driver);
-        }
-        progress
-    }
-
-    /// Frees all that a connection holds.
-    fn let_go(&self, driver: &mut Driver) {
-        self.clear_timer(driver);
-        driver.phase = Phase::Closed;
-        drop(self.traffic.take_endpoint());
-    }
-
     /// Does what other threads and the timer have asked for.
-    fn obey(self: &Arc<Self>, driver: &mut Driver) {
-        // Whoever asks wakes after that, so what is missed here is seen in another turn.
-        if self.asked.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let asked = self.asked.swap(0, Ordering::Acquire);
+    fn obey(self: &Arc<Self>, driver: &mut Driver<Serving>) {
+        let asked = self.take_asked();
         if asked & ABORT != 0 {
             self.abort_now(driver, Reason::NO_ERROR);
         }
@@ -204,43 +98,44 @@ impl ServerTransport {
         }
     }
 
-    fn go_away_now(self: &Arc<Self>, driver: &mut Driver) {
-        if driver.phase.go_away() {
+    fn go_away_now(self: &Arc<Self>, driver: &mut Driver<Serving>) {
+        if driver.own.phase.go_away() {
             driver.clock.on_go_away(Instant::now());
             self.set_timer(driver);
         }
     }
 
     /// Ends every stream, and gives the GOAWAY that says so a moment to leave.
-    fn abort_now(self: &Arc<Self>, driver: &mut Driver, reason: Reason) {
-        if driver.phase.abort(reason) {
+    fn abort_now(self: &Arc<Self>, driver: &mut Driver<Serving>, reason: Reason) {
+        if driver.own.phase.abort(reason) {
             driver.clock.on_abort(Instant::now());
             self.set_timer(driver);
         }
     }
 
     /// Ends a connection that has no stream left, and gives its GOAWAY the same moment.
-    fn finish_now(self: &Arc<Self>, driver: &mut Driver) {
-        if driver.phase.finish() {
+    fn finish_now(self: &Arc<Self>, driver: &mut Driver<Serving>) {
+        if driver.own.phase.finish() {
             driver.clock.on_abort(Instant::now());
             self.set_timer(driver);
         }
     }
 
     /// Does what is due.
-    fn look_at_clock(self: &Arc<Self>, driver: &mut Driver) {
+    fn look_at_clock(self: &Arc<Self>, driver: &mut Driver<Serving>) {
         let now = Instant::now();
-        let activity = driver.activity(&self.traffic);
+        let activity = driver.own.activity(&self.traffic);
         while let Some(due) = driver.clock.on_deadline(now, activity) {
             tracing::debug!(peer = %self.peer, "{due}");
             match due {
                 Due::Handshake | Due::Abort | Due::Linger | Due::Keepalive => {
-                    driver.phase = Phase::Closed;
+                    driver.own.phase = Phase::Closed;
                 }
-                Due::GoAway => driver.phase.refuse(),
+                Due::GoAway => driver.own.phase.refuse(),
                 Due::Ping => {
-                    if driver.pinger.ping(&mut driver.phase) {
-                        self.socket.iter().for_each(|socket| socket.ping_sent());
+                    let Serving { pinger, phase, .. } = &mut driver.own;
+                    if pinger.ping(|| phase.connection()?.0.ping_pong()) {
+                        self.end.socket.iter().for_each(|socket| socket.ping_sent());
                     }
                 }
                 Due::Idle | Due::Age => self.go_away_now(driver),
@@ -250,25 +145,29 @@ impl ServerTransport {
         self.set_timer(driver);
     }
 
-    fn is_pinged_too_often(&self, driver: &mut Driver) -> bool {
+    fn is_pinged_too_often(&self, driver: &mut Driver<Serving>) -> bool {
         let pings = self.traffic.take_pings();
         if pings == 0 {
             return false;
         }
-        let (sent, policy) = (self.traffic.take_sent(), &self.config.ping_policy);
-        let Driver { strikes, phase, .. } = driver;
+        let (sent, policy) = (self.traffic.take_sent(), &self.end.config.ping_policy);
+        let Serving { strikes, phase, .. } = &mut driver.own;
         strikes.on_pings(pings, sent, policy, || phase.has_streams(), Instant::now)
     }
 
     /// Ready with whether there is a connection to serve.
-    fn poll_handshake(&self, driver: &mut Driver, context: &mut Context<'_>) -> Poll<bool> {
-        let Phase::Handshake(handshake) = &mut driver.phase else {
-            return Poll::Ready(!matches!(driver.phase, Phase::Closed));
+    fn poll_handshake(
+        &self,
+        driver: &mut Driver<Serving>,
+        context: &mut Context<'_>,
+    ) -> Poll<bool> {
+        let Phase::Handshake(handshake) = &mut driver.own.phase else {
+            return Poll::Ready(!matches!(driver.own.phase, Phase::Closed));
         };
         match Pin::new(handshake).poll(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(connection)) => {
-                driver.phase = Phase::Open(connection);
+                driver.own.phase = Phase::Open(connection);
                 Poll::Ready(true)
             }
             Poll::Ready(Err(error)) => {
@@ -280,9 +179,13 @@ impl ServerTransport {
 
     /// Reads, takes in new streams, and writes, until there is nothing left to do; and at the end
     /// waits for the client to close.
-    fn serve(self: &Arc<Self>, driver: &mut Driver, context: &mut Context<'_>) -> Progress {
+    fn serve(
+        self: &Arc<Self>,
+        driver: &mut Driver<Serving>,
+        context: &mut Context<'_>,
+    ) -> Progress {
         loop {
-            let Some((connection, refuses)) = driver.phase.connection() else {
+            let Some((connection, refuses)) = driver.own.phase.connection() else {
                 return self.linger(driver, context);
             };
             match connection.poll_accept(context) {
@@ -290,7 +193,7 @@ impl ServerTransport {
                     respond.send_reset(Reason::REFUSED_STREAM);
                 }
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    driver.calls += 1;
+                    driver.own.calls += 1;
                     self.on_request(request, respond);
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -298,13 +201,15 @@ impl ServerTransport {
                     return Progress::Closed;
                 }
                 Poll::Ready(None) => {
-                    if driver.phase.end(self.traffic.take_endpoint()) {
+                    if driver.own.phase.end(self.traffic.take_endpoint()) {
                         driver.clock.on_linger(Instant::now());
                         self.set_timer(driver);
                     }
                 }
                 Poll::Pending if self.traffic.is_turn_used_up() => return Progress::TurnIsOver,
-                Poll::Pending if driver.phase.is_overdue() && !driver.phase.has_streams() => {
+                Poll::Pending
+                    if driver.own.phase.is_overdue() && !driver.own.phase.has_streams() =>
+                {
                     self.finish_now(driver);
                 }
                 Poll::Pending => return Progress::Idle,
@@ -312,8 +217,8 @@ impl ServerTransport {
         }
     }
 
-    fn linger(&self, driver: &mut Driver, context: &mut Context<'_>) -> Progress {
-        let Phase::Lingering(lingering) = &mut driver.phase else { return Progress::Closed };
+    fn linger(&self, driver: &mut Driver<Serving>, context: &mut Context<'_>) -> Progress {
+        let Phase::Lingering(lingering) = &mut driver.own.phase else { return Progress::Closed };
         match lingering.poll(context, &self.traffic) {
             Poll::Ready(()) => Progress::Closed,
             Poll::Pending if self.traffic.is_turn_used_up() => Progress::TurnIsOver,
@@ -322,15 +227,15 @@ impl ServerTransport {
     }
 
     fn on_request(&self, request: Request<h2::RecvStream>, mut respond: SendResponse<Payload>) {
-        match read_head(request, &self.peer, &self.config) {
+        match read_head(request, &self.peer, &self.end.config) {
             Ok((head, body)) => {
                 let stream = H2Stream::new(
                     respond,
                     body,
-                    &self.config,
-                    StreamMonitor::start(self.socket.as_ref()),
+                    &self.end.config,
+                    StreamMonitor::start(self.end.socket.as_ref()),
                 );
-                self.acceptor.clone().on_stream(head, Box::new(stream));
+                self.end.acceptor.clone().on_stream(head, Box::new(stream));
             }
             Err(refusal) => {
                 tracing::debug!(peer = %self.peer, ?refusal, "a request is not gRPC");
@@ -340,91 +245,50 @@ impl ServerTransport {
             }
         }
     }
+}
 
-    /// Leaves what there still is to do to a later run, so that others get this thread.
-    fn put_off(self: &Arc<Self>) {
-        self.turn.end_notified();
-        // This thread's own wakes wait for that run.
-        let _ = self.scheduled.claim();
-        self.iomgr.put_off(self.clone());
+impl End for Server {
+    type Own = Serving;
+
+    fn drive(
+        transport: &Arc<ServerTransport>,
+        driver: &mut Driver<Serving>,
+        context: &mut Context<'_>,
+    ) -> Progress {
+        transport.obey(driver);
+        let mut progress = match transport.poll_handshake(driver, context) {
+            Poll::Pending => Progress::Idle,
+            Poll::Ready(false) => Progress::Closed,
+            Poll::Ready(true) => transport.serve(driver, context),
+        };
+        if driver.clock.awaits_greeting() && transport.traffic.is_greeted() {
+            let activity = driver.own.activity(&transport.traffic);
+            driver.clock.on_greeted(Instant::now(), activity, random_fraction());
+            transport.set_timer(driver);
+        }
+        if transport.is_pinged_too_often(driver) {
+            tracing::debug!(peer = %transport.peer, "the client sends too many PINGs; it has to go");
+            transport.traffic.complain_of_pings();
+            transport.abort_now(driver, Reason::ENHANCE_YOUR_CALM);
+            progress = transport.serve(driver, context);
+        }
+        progress
     }
 
-    fn close(&self) {
-        self.turn.close();
-        self.socket.iter().for_each(|socket| socket.close());
+    fn let_go(serving: &mut Serving) {
+        serving.phase = Phase::Closed;
+    }
+
+    fn on_closed(transport: &ServerTransport) {
+        let Self { id, acceptor, socket, .. } = &transport.end;
+        socket.iter().for_each(|socket| socket.close());
         tracing::debug!(
             target: "turnstile::connection",
             parent: None,
-            peer = %self.peer,
+            peer = %transport.peer,
             "a connection is closed",
         );
-        self.acceptor.on_closed(self.id);
-    }
-}
-
-impl Run for ServerTransport {
-    fn run(self: Arc<Self>) {
-        self.scheduled.clear();
-        if !self.turn.begin() {
-            return;
-        }
-        // A panic inside must not leave the turn taken for ever.
-        let guard = CloseOnPanic(&self);
-        let mut drives = 0;
-        loop {
-            drives += 1;
-            match self.drive() {
-                Progress::Closed => break self.close(),
-                Progress::Idle if self.turn.end() => break,
-                Progress::Idle if drives < DRIVES_PER_RUN => {}
-                Progress::Idle | Progress::TurnIsOver => break self.put_off(),
-            }
-        }
-        mem::forget(guard);
-    }
-}
-
-/// What a connection's timer runs. The connection itself is run for many reasons, and would have to
-/// look at the clock each time.
-struct Alarm(Arc<ServerTransport>);
-
-impl Run for Alarm {
-    fn run(self: Arc<Self>) {
-        self.0.ask(LOOK_AT_CLOCK);
-    }
-}
-
-/// Closes a transport whose turn panics.
-struct CloseOnPanic<'a>(&'a ServerTransport);
-
-impl Drop for CloseOnPanic<'_> {
-    fn drop(&mut self) {
-        tracing::error!(peer = %self.0.peer, "a connection's turn panicked; it is closed");
-        self.0.let_go(&mut self.0.driver.lock());
-        self.0.close();
-    }
-}
-
-impl Wake for ServerTransport {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    /// Only enqueues: h2 calls it under its locks.
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.turn.notify() && self.scheduled.claim() {
-            self.iomgr.submit(self.clone());
-        }
-    }
-}
-
-impl Transport for ServerTransport {
-    fn go_away(self: Arc<Self>) {
-        self.ask(GO_AWAY);
-    }
-
-    fn abort(self: Arc<Self>) {
-        self.ask(ABORT);
+        acceptor.on_closed(*id);
     }
 }
 

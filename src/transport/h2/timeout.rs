@@ -54,7 +54,6 @@ fn parse_checked(value: &[u8]) -> Option<Duration> {
 
 /// Writes a `grpc-timeout` in the finest unit that fits, rounded up: the server should not give up
 /// before the client does. What is over 99,999,999 hours becomes that.
-#[allow(dead_code, reason = "the client, which is not written yet, and tests use it")]
 pub(crate) fn format(timeout: Duration) -> String {
     let nanos = timeout.as_nanos();
     let fits = UNITS.iter().find(|(_, unit)| nanos.div_ceil(*unit) <= MAX_VALUE);

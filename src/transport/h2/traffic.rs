@@ -10,6 +10,7 @@ use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 use bytes::Bytes;
 use h2::Reason;
 use std::sync::Arc;
+use std::{fmt, io};
 
 /// How many bytes h2 gets in one turn of a connection, so that a busy one neither keeps a thread
 /// from all others nor piles up DATA frames in h2 that the calls have not taken.
@@ -19,6 +20,9 @@ pub(super) const BYTES_PER_TURN: usize = 256 * 1024;
 /// time when they read it (gRFC A8).
 const TOO_MANY_PINGS: &[u8] = b"too_many_pings";
 
+/// How many of the first bytes of a connection are kept, to be shown if they are not HTTP/2.
+const BEGINNING: usize = 64;
+
 /// What has passed on a connection.
 #[derive(Default)]
 pub(crate) struct Traffic {
@@ -26,8 +30,14 @@ pub(crate) struct Traffic {
     left_of_turn: AtomicUsize,
     /// Bytes that have come since the beginning.
     received: AtomicU64,
-    /// Whether the client's SETTINGS have come, and first.
+    /// Whether the peer's SETTINGS have come, and first.
     is_greeted: AtomicBool,
+    /// A GOAWAY has come, and has not been told of.
+    has_news: AtomicBool,
+    /// Nothing can be written any more.
+    is_broken: AtomicBool,
+    /// What only a few connections ever hear. A leaf lock.
+    heard: Mutex<Heard>,
     /// PINGs that have come, and not been taken.
     pings: AtomicU64,
     /// HEADERS, DATA and WINDOW_UPDATEs, and DATA alone, that have left since PINGs were taken.
@@ -38,6 +48,45 @@ pub(crate) struct Traffic {
     /// What h2 was lent, once it has shut it down. Locked at the connection's end, and nothing else
     /// under it.
     given_back: Mutex<Option<Box<dyn Endpoint>>>,
+}
+
+/// What is kept of what the peer has sent.
+#[derive(Default)]
+struct Heard {
+    /// The first bytes, until they are known to be HTTP/2.
+    beginning: Vec<u8>,
+    goaway: Option<GoAway>,
+    /// Why nothing can be written any more.
+    broken: Option<String>,
+}
+
+/// A GOAWAY that has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GoAway {
+    reason: Reason,
+    text: Vec<u8>,
+}
+
+impl GoAway {
+    /// What the beginning of a payload says. What is missing is not said.
+    fn read(payload: &[u8]) -> Self {
+        let code = payload.get(4..).and_then(|rest| rest.first_chunk()).copied();
+        let text = payload.get(8..).unwrap_or_default();
+        let reason = Reason::from(u32::from_be_bytes(code.unwrap_or_default()));
+        Self { reason, text: text.to_vec() }
+    }
+
+    /// Whether its sender wants fewer PINGs (gRFC A8).
+    pub(super) fn is_of_pings(&self) -> bool {
+        self.reason == Reason::ENHANCE_YOUR_CALM && self.text == TOO_MANY_PINGS
+    }
+}
+
+impl fmt::Display for GoAway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GOAWAY {:?}", self.reason)?;
+        if self.text.is_empty() { Ok(()) } else { write!(f, " \"{}\"", self.text.escape_ascii()) }
+    }
 }
 
 /// What was sent since the last PING came.
@@ -71,9 +120,56 @@ impl Traffic {
         self.received.load(Relaxed)
     }
 
-    /// Whether the client has sent what it must begin with: its preface, and then SETTINGS.
+    /// Whether the peer has sent what it must begin with: SETTINGS, and before them a client its
+    /// preface.
     pub(super) fn is_greeted(&self) -> bool {
         self.is_greeted.load(Relaxed)
+    }
+
+    /// The first bytes that have come, if they are not SETTINGS.
+    pub(super) fn beginning(&self) -> Vec<u8> {
+        self.heard.lock().beginning.clone()
+    }
+
+    /// What the peer has said with GOAWAY: first that something is wrong, if it said that.
+    pub(super) fn goaway(&self) -> Option<GoAway> {
+        self.heard.lock().goaway.clone()
+    }
+
+    /// The same, once for all that have come.
+    pub(super) fn take_news(&self) -> Option<GoAway> {
+        if !self.has_news.load(Relaxed) {
+            return None;
+        }
+        self.has_news.store(false, Relaxed);
+        self.goaway()
+    }
+
+    /// Nothing can be written any more, because of this.
+    #[cold]
+    pub(super) fn break_off(&self, error: &io::Error) {
+        self.heard.lock().broken = Some(error.to_string());
+        self.is_broken.store(true, Relaxed);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Relaxed)
+    }
+
+    /// Why nothing can be written any more, if that is so.
+    pub(super) fn broken(&self) -> Option<String> {
+        self.heard.lock().broken.clone()
+    }
+
+    #[cold]
+    fn hear(&self, payload: &[u8]) {
+        let said = GoAway::read(payload);
+        let known = &mut self.heard.lock().goaway;
+        // A server may repeat itself with less to say: h2's own GOAWAY has no text.
+        if known.as_ref().is_none_or(|known| known.reason == Reason::NO_ERROR) {
+            *known = Some(said);
+        }
+        self.has_news.store(true, Relaxed);
     }
 
     /// How many PINGs have come since they were taken last. Answers do not count.
@@ -119,7 +215,7 @@ fn take(counter: &AtomicU64) -> u64 {
     count
 }
 
-/// The way from the client to h2.
+/// The way from the peer to h2.
 pub(super) struct Inward {
     walker: Walker,
     is_first: bool,
@@ -136,20 +232,30 @@ impl Inward {
         let Self { walker, is_first, traffic } = self;
         traffic.take_of_turn(bytes.len());
         add(&traffic.received, bytes.len() as u64);
-        walker.walk(bytes, |Passed { kind, flags }| {
-            if kind == PING && flags & ACK == 0 {
-                add(&traffic.pings, 1);
+        if *is_first {
+            let beginning = &mut traffic.heard.lock().beginning;
+            let room = BEGINNING - beginning.len();
+            beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+        walker.walk(bytes, |Passed { kind, flags }, payload| {
+            match kind {
+                PING if flags & ACK == 0 => add(&traffic.pings, 1),
+                GOAWAY => traffic.hear(payload),
+                _ => {}
             }
             if *is_first {
                 *is_first = false;
-                // If the first frame is another one, the client never has greeted.
-                traffic.is_greeted.store(kind == SETTINGS, Relaxed);
+                // If the first frame is another one, the peer never has greeted.
+                if kind == SETTINGS && flags & ACK == 0 {
+                    traffic.is_greeted.store(true, Relaxed);
+                    traffic.heard.lock().beginning = Vec::new();
+                }
             }
         });
     }
 }
 
-/// The way from h2 to the client.
+/// The way from h2 to the peer.
 pub(super) struct Outward {
     walker: Walker,
     traffic: Arc<Traffic>,
@@ -163,7 +269,7 @@ impl Outward {
 
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         let Self { walker, traffic } = self;
-        walker.walk(bytes, |Passed { kind, .. }| match kind {
+        walker.walk(bytes, |Passed { kind, .. }, _| match kind {
             DATA => {
                 add(&traffic.forgiving, 1);
                 add(&traffic.data, 1);
@@ -224,6 +330,37 @@ mod tests {
         inward.pass(&frame(PING, 0, 0, &[0; 8]));
         inward.pass(&frame(SETTINGS, 0, 0, b""));
         assert!(!traffic.is_greeted());
+    }
+
+    #[test]
+    fn the_beginning_of_what_is_not_http_2_is_kept() {
+        let traffic = Arc::<Traffic>::default();
+        let mut inward = Inward::new(traffic.clone(), 0);
+        for part in [&b"HTTP/1.1"[..], b" 400 Bad Request\r\n", &[b'x'; 100]] {
+            inward.pass(part);
+        }
+        let beginning = traffic.beginning();
+        assert!(beginning.starts_with(b"HTTP/1.1 400 Bad Request\r\nxxx"));
+        assert_eq!(beginning.len(), super::BEGINNING);
+        assert!(!traffic.is_greeted());
+    }
+
+    #[test]
+    fn of_several_goaways_the_first_that_names_an_error_is_told() {
+        let traffic = Arc::<Traffic>::default();
+        let mut inward = Inward::new(traffic.clone(), 0);
+        let mut hear = |code: u8, text: &[u8]| {
+            let payload = [&[0, 0, 0, 1, 0, 0, 0, code], text].concat();
+            inward.pass(&frame(GOAWAY, 0, 0, &payload));
+            traffic.take_news().map(|goaway| (goaway.is_of_pings(), goaway.to_string()))
+        };
+        assert_eq!(hear(0, b"max_age").unwrap(), (false, "GOAWAY NO_ERROR \"max_age\"".into()));
+        let calm = (true, "GOAWAY ENHANCE_YOUR_CALM \"too_many_pings\"".into());
+        assert_eq!(hear(11, b"too_many_pings").unwrap(), calm);
+        assert_eq!(hear(11, b"").unwrap(), calm);
+        assert_eq!(traffic.take_news(), None);
+        inward.pass(&frame(GOAWAY, 0, 0, b"short"));
+        assert_eq!(traffic.goaway().unwrap().to_string(), calm.1);
     }
 
     #[test]

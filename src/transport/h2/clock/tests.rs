@@ -28,7 +28,7 @@ struct Connection {
 
 impl Connection {
     fn new(timeouts: Timeouts) -> Self {
-        let activity = Activity { received: 33, idle_after: Some(0) };
+        let activity = Activity { received: 33, may_ping: true, idle_after: Some(0) };
         let mut it = Self { start: Instant::now(), clock: Clock::new(timeouts), activity };
         it.clock.on_connected(it.start);
         it.clock.on_greeted(it.start, activity, 0.5);
@@ -269,4 +269,22 @@ fn a_time_of_zero_does_not_spin() {
     let mut connection = Connection::new(timeouts);
     assert_eq!(connection.up_to(0), []);
     assert_eq!(connection.up_to(1), [(0, Due::Ping), (0, Due::Keepalive)]);
+}
+
+#[test]
+fn no_ping_is_sent_while_none_may_be_and_the_silence_counts_from_then() {
+    let mut it = Connection::new(Timeouts { keepalive_time: seconds(40), ..OFF });
+    it.activity.may_ping = false;
+    assert_eq!(it.up_to(200), []);
+    it.activity.may_ping = true;
+    assert_eq!(it.up_to(239), []);
+    assert_eq!(it.up_to(250), [(250, Due::Ping)]);
+}
+
+#[test]
+fn a_server_has_until_the_connects_deadline_to_greet() {
+    let mut it = Connection::new(OFF);
+    it.clock.on_connected_to_server(Some(it.start + seconds(20)));
+    assert!(it.clock.awaits_greeting());
+    assert_eq!(it.up_to(100), [(20, Due::Handshake)]);
 }

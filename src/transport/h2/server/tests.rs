@@ -114,7 +114,7 @@ fn connected(
 }
 
 fn is_lingering(transport: &ServerTransport) -> bool {
-    matches!(transport.driver.lock().phase, Phase::Lingering(_))
+    matches!(transport.driver.lock().own.phase, Phase::Lingering(_))
 }
 
 /// A connection that has ended gracefully, and its client, which has not closed yet.
@@ -124,7 +124,7 @@ fn ended(id: usize, server: &Arc<Seen>, iomgr: &Arc<Iomgr>) -> (Arc<ServerTransp
     let (transport, mut client) = connected(id, server, iomgr);
     assert_is_served(iomgr, &mut client);
     transport.clone().go_away();
-    work_until(iomgr, || matches!(transport.driver.lock().phase, Phase::Draining(_)));
+    work_until(iomgr, || matches!(transport.driver.lock().own.phase, Phase::Draining(_)));
     client.write_all(&frame(PING, 1, 0, &SHUTDOWN_PING)).unwrap();
     work_until(iomgr, || is_lingering(&transport));
     (transport, client)
@@ -227,7 +227,7 @@ fn a_client_may_send_after_the_end_until_it_closes() {
     drop(client);
     work_until(&iomgr, || !server.closed.lock().is_empty());
     let driver = transport.driver.lock();
-    assert!(matches!(driver.phase, Phase::Closed));
+    assert!(matches!(driver.own.phase, Phase::Closed));
     assert!(driver.timer.is_none());
     assert!(transport.traffic.take_endpoint().is_none(), "the socket stays open");
 }
