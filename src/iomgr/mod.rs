@@ -37,6 +37,7 @@ pub use posix::ListenAddress;
 pub(crate) use posix::{
     AcceptHandler, Bound, Iomgr, Listening, Pollset, PollsetSet, Preferences, TcpListener,
 };
+pub(crate) use sleep::Sleep;
 pub(crate) use timers::TimerId;
 pub(crate) use turn::Turn;
 
