@@ -2,6 +2,11 @@
 
 fn main() -> turnstile_build::Result<()> {
     turnstile_build::compile_protos(["helloworld.proto", "echo.proto", "route_guide.proto"])?;
+    turnstile_build::Config::new()
+        .includes(".")
+        // Payloads, which are large.
+        .bytes([".grpc.testing"])
+        .compile_protos("grpc/testing/test.proto")?;
     // Its messages are JSON, so what describes them as protobuf would be of no use.
     turnstile_build::Config::new()
         .codec("crate::Json")

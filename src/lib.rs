@@ -142,6 +142,7 @@
 //! |---|---|
 //! | servers: where they listen, limits, keepalive, shutdown | [`Server`], [`Builder`] |
 //! | handlers: requests, streams, deadlines, interceptors | [`service`], [`Context`], [`blocking`] |
+//! | a wait in a handler | [`sleep`], [`sleep_until`] |
 //! | how calls end | [`status`], [`error_details`] |
 //! | headers and trailers of calls | [`metadata`] |
 //! | messages that are not protobuf | [`codec`] |
@@ -210,7 +211,7 @@ pub use prost_types;
 pub use bytes::Bytes;
 pub use call::{Batch, Call, Outcome, StartError};
 pub use compression::Encoding;
-pub use cq::{Queue, ShutDown, block_on, engine_name};
+pub use cq::{Queue, ShutDown, block_on, engine_name, sleep, sleep_until};
 pub use error::{Error, Result};
 pub use http::Extensions;
 pub use iomgr::{Deadline, ListenAddress, PeerAddress, UnixCredentials, UnixPeer};

@@ -24,6 +24,11 @@ pub mod routeguide {
     turnstile::include_proto!("routeguide");
 }
 
+/// `package grpc.testing`, the services of gRPC's interoperability tests.
+pub mod testing {
+    turnstile::include_proto!("grpc.testing");
+}
+
 /// `package turnstile.calculator`, with messages in JSON.
 pub mod calculator {
     turnstile::include_proto!("turnstile.calculator");

@@ -43,6 +43,7 @@ mod callback;
 mod core;
 mod next;
 mod pluck;
+mod sleep;
 
 #[cfg(all(test, turnstile_loom))]
 mod loom_models;
@@ -57,6 +58,7 @@ pub use core::Core;
 pub(crate) use core::{Complete, PendingOp};
 pub use next::{CompletionQueue, Turn};
 pub use pluck::PluckQueue;
+pub use sleep::{Sleep, sleep, sleep_until};
 
 use crate::iomgr::Iomgr;
 use std::error::Error;

@@ -3,6 +3,7 @@
 mod alarms;
 mod events;
 mod shutdown;
+mod sleeps;
 
 use super::core::PendingOp;
 use super::{CallbackQueue, CompletionQueue, Event, PluckQueue, sealed};

@@ -39,6 +39,7 @@ pub(crate) use posix::bench;
 pub(crate) use posix::{
     AcceptHandler, Bound, Iomgr, Listening, Pollset, PollsetSet, Preferences, TcpListener,
 };
+pub(crate) use sleep::Sleep;
 pub(crate) use timers::TimerId;
 pub(crate) use turn::Turn;
 

@@ -83,7 +83,7 @@ def wait_for_test():
     sys.stdin.read()
 
 
-def run(proto, checks):
+def run(proto, checks, generate=generate):
     """Runs the checks named on the command line, or all that need no test around them."""
     faulthandler.dump_traceback_later(SCRIPT_TIMEOUT, exit=True)
     known = {check.__name__: check for check in checks}

@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use turnstile::{Bytes, Response, Status};
 
@@ -232,4 +232,37 @@ fn a_handler_that_keeps_its_own_waker_is_freed_with_its_call() {
         next(&polled);
     });
     until(1, || guards.dropped());
+}
+
+/// "long" sleeps for an hour, anything else for 2 ms.
+#[test]
+fn a_handler_that_sleeps_leaves_its_thread_to_others() {
+    let guards = Guards::default();
+    let service = demo()
+        .unary(UNARY, {
+            let guards = guards.clone();
+            move |_, request: turnstile::Request<Bytes>| {
+                let guard = guards.guard();
+                async move {
+                    let _guard = guard;
+                    let is_long = &request[..] == b"long";
+                    let time = Duration::from_millis(if is_long { 3_600_000 } else { 2 });
+                    let start = Instant::now();
+                    turnstile::sleep(time).await;
+                    assert!(start.elapsed() >= time, "it woke up early");
+                    Ok(Response::new(request.into_inner()))
+                }
+            }
+        })
+        .build();
+    serve(1, service, |_, address| {
+        let mut client = Client::connect(address);
+        let long = client.request(&request(UNARY, &["long"]));
+        for _ in 0..20 {
+            assert_eq!(ok(&client.call(&request(UNARY, &["short"]))), ["short"]);
+        }
+        until((21, 20), || (guards.made(), guards.dropped()));
+        client.send(&Frame::reset(long, frame::CANCEL));
+        until(21, || guards.dropped());
+    });
 }

@@ -23,6 +23,8 @@ pub(crate) enum Peer {
     Nghttp,
     /// What writes down system calls.
     Strace,
+    /// The interoperability client of grpc-go.
+    GoInteropClient,
 }
 
 /// The path of a peer, or a return from the test that cannot do without it.
@@ -82,6 +84,7 @@ impl Peer {
             Self::H2load => on_path_or(&tools, "h2load"),
             Self::Nghttp => on_path_or(&tools, "nghttp"),
             Self::Strace => on_path_or(&tools, "strace"),
+            Self::GoInteropClient => vec![tools.join("go-interop/client")],
         }
     }
 }
@@ -92,9 +95,10 @@ fn on_path_or(tools: &Path, program: &str) -> Vec<PathBuf> {
     folders.map(|folder| folder.join(program)).collect()
 }
 
-/// The root of the workspace.
+/// The root of the workspace, in which the crate of the test is, or which it is itself.
 pub(crate) fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|it| it.join("Cargo.lock").is_file()).expect("the workspace has a Cargo.lock")
 }
 
 /// A folder under `target` for what tests write.

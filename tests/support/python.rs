@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::peers::{scratch, workspace};
-use super::process::Process;
+use super::process::{Ended, Process};
 
 /// More than the time after which a script ends itself, to show where it was.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(260);
@@ -40,6 +40,12 @@ impl Script {
     pub(crate) fn check(mut self, checks: &[&str]) {
         self.command.args(checks).stderr(Stdio::piped());
         finish(Process::spawn(&mut self.command));
+    }
+
+    /// Runs some of its checks, and gives what it said of each.
+    pub(crate) fn report(mut self, checks: &[&str]) -> Ended {
+        self.command.args(checks).stderr(Stdio::piped());
+        Process::spawn(&mut self.command).join(SCRIPT_LIMIT)
     }
 
     /// Starts a check that the test has a part in.

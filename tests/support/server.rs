@@ -1,4 +1,4 @@
-//! An example of this project, run as a process of its own.
+//! An example of this project, or another server of it, run as a process of its own.
 
 use std::env;
 use std::fs;
@@ -26,6 +26,12 @@ impl Server {
     pub(crate) fn start_on(listen: &str, example: &str, args: &[&str]) -> Self {
         let mut command = Command::new(example_path(example));
         Self::spawn(example, command.args(["--listen", listen]).args(args))
+    }
+
+    /// Starts any program that says where it listens as the examples do.
+    pub(crate) fn run(program: &Path, args: &[&str]) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        Self::spawn(&name, Command::new(program).args(args))
     }
 
     /// The same as `start`, with a variable of the environment.

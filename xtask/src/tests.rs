@@ -54,6 +54,7 @@ fn workspace_tests(chosen: &[&str]) -> Outcome {
 /// All tests but those of documentation once more, with servers that use this polling engine.
 fn tests_under(engine: &str) -> Outcome {
     let mut test = cargo("test");
+    test.args(["-p", "turnstile-grpc", "-p", "turnstile-interop"]);
     test.args(["--all-features", "--no-fail-fast", "--lib", "--tests"]);
     run(test.env("TURNSTILE_REQUIRE_PEERS", "1").env("GRPC_POLL_STRATEGY", engine))?;
     Ok("passed".into())

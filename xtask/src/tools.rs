@@ -16,6 +16,9 @@ const GRPCURL: &str = "v1.9.4";
 /// The version of grpc-health-probe, which is what Kubernetes asks a server for its health with.
 const HEALTH_PROBE: &str = "v0.4.40";
 
+/// The version of grpc-go whose interoperability programs the tests use.
+const GRPC_GO: &str = "v1.85.0";
+
 /// What pip installs for the Python clients. grpcio-reflection speaks the older reflection only.
 const PYTHON_PACKAGES: [&str; 5] = [
     "grpcio==1.85.1",
@@ -31,29 +34,35 @@ const ATTEMPTS: u32 = 3;
 /// Adds a step for each tool.
 pub(crate) fn add_to(steps: &mut Steps) {
     steps.run("tool: grpcurl", || {
-        go_program("grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl", GRPCURL)
+        go_program("bin/grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl", GRPCURL)
     });
     steps.run("tool: grpc-health-probe", || {
         let package = "github.com/grpc-ecosystem/grpc-health-probe";
-        go_program("grpc-health-probe", package, HEALTH_PROBE)
+        go_program("bin/grpc-health-probe", package, HEALTH_PROBE)
+    });
+    // In a folder of their own, since they have no names of their own.
+    steps.run("tool: grpc-go's interop client", || {
+        go_program("go-interop/client", "google.golang.org/grpc/interop/client", GRPC_GO)
     });
     steps.run("tool: Python grpcio", python);
     steps.run("tool: h2load", h2load);
     steps.run("tool: strace", strace);
 }
 
-/// Builds and installs a program of a Go module, which is named as the last part of `package`.
-fn go_program(name: &str, package: &str, version: &str) -> Outcome {
-    let bin = tools_dir().join("bin");
-    let stamp = Stamp::new(name, version);
-    if stamp.matches() && bin.join(name).is_file() {
+/// Builds a program of a Go module, and installs it at this path, which ends as `package` does.
+fn go_program(path: &str, package: &str, version: &str) -> Outcome {
+    let program = tools_dir().join(path);
+    let name = path.trim_start_matches("bin/").replace('/', "-");
+    let stamp = Stamp::new(&name, version);
+    if stamp.matches() && program.is_file() {
         return Ok(format!("{version} is installed"));
     }
     require("go", "install Go 1.21 or later (https://go.dev/dl, or the package golang-go)")?;
     let package = format!("{package}@{version}");
+    let folder = program.parent().expect("it is in the folder of the tools");
     download(|| {
         let mut go = command("go");
-        go.args(["install", &package]).env("GOBIN", &bin).env("CGO_ENABLED", "0");
+        go.args(["install", &package]).env("GOBIN", folder).env("CGO_ENABLED", "0");
         // A caller's cross-compilation would put the program where nothing looks for it.
         go.env_remove("GOOS").env_remove("GOARCH").env_remove("GOFLAGS");
         go
