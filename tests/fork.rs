@@ -3,6 +3,9 @@
 
 mod raw;
 mod support;
+mod fork {
+    pub(crate) mod children;
+}
 
 use std::os::unix::net::UnixStream;
 use std::panic;
@@ -12,9 +15,9 @@ use std::thread;
 use std::time::Duration;
 use std::{env, fs, process};
 
+use fork::children::{Report, Side, fork, in_a_child, in_a_process_of_its_own, panic_or};
 use raw::client::Client;
 use raw::request::{Request, SAY_HELLO};
-use support::fork::{Report, Side, fork, in_a_child, in_a_process_of_its_own, panic_or};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
 use turnstile::{

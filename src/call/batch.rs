@@ -145,12 +145,20 @@ impl Batch {
         self
     }
 
+    #[cfg_attr(
+        any(not(test), turnstile_loom),
+        expect(dead_code, reason = "clients use it, and come with channels")
+    )]
     /// Says that no more messages come: a client's half-close. Once a call, behind its last message.
     pub(crate) fn send_close(mut self) -> Self {
         self.closes = true;
         self
     }
 
+    #[cfg_attr(
+        any(not(test), turnstile_loom),
+        expect(dead_code, reason = "clients use it, and come with channels")
+    )]
     /// Receives the initial metadata that the server answers with; empty when the call ended without,
     /// and when it was received before.
     pub(crate) fn receive_initial_metadata(mut self) -> Self {
@@ -158,6 +166,10 @@ impl Batch {
         self
     }
 
+    #[cfg_attr(
+        any(not(test), turnstile_loom),
+        expect(dead_code, reason = "clients use it, and come with channels")
+    )]
     /// Receives the status, once every message before it has been received. A batch that has this
     /// operation is always ok: the status says how the rest went.
     pub(crate) fn receive_status(mut self) -> Self {

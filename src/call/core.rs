@@ -11,6 +11,10 @@
 
 #![expect(private_bounds, reason = "there are two sides, and both are in here")]
 
+#[cfg_attr(
+    any(not(test), turnstile_loom),
+    expect(dead_code, reason = "clients use it, and come with channels")
+)]
 mod client;
 mod messages;
 mod observe;
@@ -23,7 +27,6 @@ mod receive;
 mod reply;
 mod server;
 
-pub(crate) use client::ClientCore;
 pub(crate) use messages::{MessageRules, Outgoing};
 pub(crate) use observe::Observer;
 pub(crate) use over::Over;

@@ -110,11 +110,19 @@ impl<T: Send + 'static> cq::Event<T, Outcome> {
         }
     }
 
+    #[cfg_attr(
+        any(not(test), turnstile_loom),
+        expect(dead_code, reason = "clients use it, and come with channels")
+    )]
     /// Takes the initial metadata that a batch with `receive_initial_metadata` has received.
     pub(crate) fn take_initial_metadata(&mut self) -> Option<Metadata> {
         self.received()?.metadata.take()
     }
 
+    #[cfg_attr(
+        any(not(test), turnstile_loom),
+        expect(dead_code, reason = "clients use it, and come with channels")
+    )]
     /// Takes the status, with its trailing metadata, that a batch with `receive_status` has received.
     pub(crate) fn take_status(&mut self) -> Option<Status> {
         self.received()?.status.take()

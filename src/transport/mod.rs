@@ -151,10 +151,6 @@ pub(crate) struct Request {
 
 /// What a server answers first.
 #[derive(Debug)]
-#[cfg_attr(
-    not(all(test, not(turnstile_loom))),
-    expect(dead_code, reason = "the client, which is being written, and tests use it")
-)]
 pub(crate) struct Answer {
     pub(crate) metadata: Metadata,
     /// What the messages with the compressed flag are compressed with: `grpc-encoding`.
@@ -172,10 +168,6 @@ pub(crate) struct Ended {
 }
 
 /// The client's end of one call's stream. Dropping it cancels the call.
-#[cfg_attr(
-    not(all(test, not(turnstile_loom))),
-    expect(dead_code, reason = "the client, which is being written, and tests use it")
-)]
 pub(crate) trait ClientStream: MessageStream {
     /// Says that no more messages come; once, and when the last has been taken.
     ///

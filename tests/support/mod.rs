@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
-pub(crate) mod fork;
 pub(crate) mod grpcurl;
 pub(crate) mod lines;
 pub(crate) mod peers;

@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::ptr;
 
-use super::PATIENCE;
-use super::process::Process;
+use crate::support::PATIENCE;
+use crate::support::process::Process;
 
 /// Which of the two processes this is.
 pub(crate) enum Side {
