@@ -125,8 +125,9 @@ impl Preferences {
 
     /// Those of [`STRATEGY`], or none.
     pub(crate) fn of_environment() -> Self {
-        let list = env::var(STRATEGY).unwrap_or_else(|_| "all".to_owned());
-        Self { list, whose: STRATEGY }
+        // What is no text names no engine either, which `engine` says.
+        let list = env::var_os(STRATEGY).map(|list| list.to_string_lossy().into_owned());
+        Self { list: list.unwrap_or_else(|| "all".to_owned()), whose: STRATEGY }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -136,8 +137,10 @@ impl Preferences {
     /// The first engine of the list that works here.
     ///
     /// # Errors
-    /// An unknown name, with the list of those that are known; or why the last engine failed.
+    /// An unknown name, wherever it stands, with the list of those that are known; or why the last
+    /// engine failed.
     pub(crate) fn engine(&self) -> io::Result<Box<dyn PollingEngine>> {
+        self.check_names()?;
         let mut failure = None;
         for wanted in self.names() {
             for (name, construct) in self.meant_by(wanted)? {
@@ -156,6 +159,7 @@ impl Preferences {
     /// # Errors
     /// An unknown name; or that the list has other ones only.
     pub(crate) fn check(&self, running: &str) -> io::Result<()> {
+        self.check_names()?;
         for wanted in self.names() {
             if self.meant_by(wanted)?.any(|(name, _)| *name == running) {
                 return Ok(());
@@ -169,18 +173,21 @@ impl Preferences {
         Err(io::Error::new(io::ErrorKind::InvalidInput, message))
     }
 
-    /// The engines that a name stands for, which are some.
+    /// A slip in a list is found where the list is written, and not where its first engines fail.
+    fn check_names(&self) -> io::Result<()> {
+        let unknown =
+            self.names().find(|name| *name != "none" && engines_called(name).next().is_none());
+        unknown.map_or(Ok(()), |name| Err(self.unknown(name)))
+    }
+
+    /// The engines that a name stands for, which is known.
     fn meant_by(&self, wanted: &str) -> io::Result<impl Iterator<Item = &'static Factory>> {
         if wanted == "none" {
             let whose = self.whose;
             let message = format!("{whose} asks for no polling engine, and nothing works without");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let is_meant = move |name: &str| wanted == "all" || name == wanted;
-        if !ENGINES.iter().any(|(name, _)| is_meant(name)) {
-            return Err(self.unknown(wanted));
-        }
-        Ok(ENGINES.iter().filter(move |(name, _)| is_meant(name)))
+        Ok(engines_called(wanted))
     }
 
     fn unknown(&self, name: &str) -> io::Error {
@@ -192,6 +199,11 @@ impl Preferences {
         );
         io::Error::new(io::ErrorKind::InvalidInput, message)
     }
+}
+
+/// The engines that a name stands for; none if it is unknown.
+fn engines_called(wanted: &str) -> impl Iterator<Item = &'static Factory> {
+    ENGINES.iter().filter(move |(name, _)| wanted == "all" || *name == wanted)
 }
 
 fn describe(name: &str, error: &io::Error) -> io::Error {
@@ -226,6 +238,16 @@ mod tests {
     fn an_unknown_engine_is_an_error_that_lists_the_known_ones() {
         let error = select("epoll9").unwrap_err();
         assert!(error.contains("\"epoll9\"") && error.contains("epollex, epoll1, poll"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_engine_is_an_error_wherever_it_stands() {
+        for list in ["epoll1,epoll9", "epoll9,epoll1", "all, epoll9", "epoll1,"] {
+            let error = select(list).expect_err(list);
+            assert!(error.contains("which does not exist"), "{error}");
+            let error = Preferences::of_program(list).check("epoll1").unwrap_err().to_string();
+            assert!(error.contains("which does not exist"), "{error}");
+        }
     }
 
     #[test]

@@ -14,7 +14,9 @@
 //! pollable, and the others of its pollsets stand behind it.
 //!
 //! An fd may be in several epoll sets. It is there with EPOLLEXCLUSIVE, so that an event wakes one
-//! thread; the others' sets report it too when somebody waits for them next, which is harmless. Since an
+//! thread. The sets that the kernel asks before that one's, whose threads do not sleep, report it too when
+//! somebody waits for them next, which is harmless; those behind it never do, so whoever is woken must pass
+//! the event on, and an fd that leaves a set counts as ready (`PollsetSet::disconnect`). Since an
 //! fd that is ready when it is added does wake them all, it is there for reading only until somebody has
 //! to wait to write. Every set also has two fds of the process: the beacon, which calls any one of those that sleep, and the
 //! clock, which expires with the earliest timer.

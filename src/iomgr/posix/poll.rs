@@ -16,7 +16,8 @@
 //! good (`super::poll_list`).
 //!
 //! Each look costs time for every member. That is poll(2)'s price, and no reason to make it a higher
-//! one.
+//! one. An error queue that is never emptied is told of to whoever waits for its fd, as if that could be
+//! read or written, each time: poll(2) cannot be asked not to.
 
 use super::apart::{self, Apart};
 use super::engine::{Key, PollingEngine};

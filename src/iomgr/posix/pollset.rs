@@ -39,7 +39,8 @@ impl Worker {
     /// This thread's worker, fresh again.
     fn of_this_thread() -> Arc<Self> {
         #[cfg(not(turnstile_loom))]
-        let spare = SPARE_WORKER.take();
+        // There is none while the thread's locals are being destroyed.
+        let spare = SPARE_WORKER.try_with(RefCell::take).unwrap_or_default();
         // A model's objects must not outlive one run of it.
         #[cfg(turnstile_loom)]
         let spare: Option<Arc<Self>> = None;

@@ -139,7 +139,12 @@ pub(crate) fn probe_exclusive() -> io::Result<()> {
     let probe = super::EventFd::new()?;
     let interest = libc::EPOLLET | libc::EPOLLEXCLUSIVE | libc::EPOLLONESHOT | libc::EPOLLIN;
     let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: 0 };
-    match epoll.control(libc::EPOLL_CTL_ADD, probe.as_fd(), &mut event) {
+    verdict(epoll.control(libc::EPOLL_CTL_ADD, probe.as_fd(), &mut event))
+}
+
+/// What it says of the kernel how that has taken EPOLLEXCLUSIVE with EPOLLONESHOT.
+fn verdict(taken: io::Result<()>) -> io::Result<()> {
+    match taken {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
         Err(error) => Err(error),
         Ok(()) => {
@@ -152,13 +157,23 @@ pub(crate) fn probe_exclusive() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::EventFd;
-    use super::{Epoll, probe_exclusive};
-    use std::io::ErrorKind;
+    use super::{Epoll, probe_exclusive, verdict};
+    use std::io::{Error, ErrorKind};
     use std::os::fd::AsFd;
 
     #[test]
     fn the_kernel_of_the_tests_knows_exclusive_wakeups() {
         probe_exclusive().unwrap();
+    }
+
+    #[test]
+    fn a_kernel_that_ignores_exclusive_wakeups_is_told_from_one_that_knows_them() {
+        let refused = |errno| verdict(Err(Error::from_raw_os_error(errno)));
+        assert!(refused(libc::EINVAL).is_ok());
+        let ignored = verdict(Ok(())).unwrap_err();
+        assert_eq!(ignored.kind(), ErrorKind::Unsupported);
+        assert!(ignored.to_string().contains("Linux 4.5"), "{ignored}");
+        assert_eq!(refused(libc::ENOSPC).unwrap_err().raw_os_error(), Some(libc::ENOSPC));
     }
 
     /// The rules of epoll_ctl(2) for EPOLLEXCLUSIVE.

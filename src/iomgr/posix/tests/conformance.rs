@@ -19,7 +19,7 @@
 //! | a cap on events delays the rest (23535) | `events::more_ready_fds_than_one_batch_takes_are_all_served` |
 //! | a signal begins the whole timeout again (28037) | `waits::signals_do_not_move_the_deadline` |
 //! | a wait of less than a millisecond is a busy loop, or ends early (16588) | `waits::a_wait_never_ends_before_its_deadline`, `waits::an_idle_wait_does_not_spin` |
-//! | EPOLLEXCLUSIVE is ignored by the kernel | `crate::iomgr::posix::sys::epoll::tests::the_kernel_of_the_tests_knows_exclusive_wakeups` |
+//! | EPOLLEXCLUSIVE is ignored by the kernel | `crate::iomgr::posix::sys::epoll::tests::a_kernel_that_ignores_exclusive_wakeups_is_told_from_one_that_knows_them`, `crate::iomgr::posix::sys::epoll::tests::the_kernel_of_the_tests_knows_exclusive_wakeups` |
 //! | EPOLLEXCLUSIVE does not go with EPOLL_CTL_MOD and epoll sets | `crate::iomgr::posix::sys::epoll::tests::what_is_exclusive_is_neither_modified_nor_an_epoll_set` |
 //! | one event wakes a herd (6110) | `herds::one_event_wakes_one_of_eight_threads_at_one_fd`, `herds::one_event_wakes_one_of_eight_threads_with_sets_of_their_own` |
 //! | one connect wakes a herd at the listener (6110) | `herds::one_connect_wakes_one_of_eight_threads` |

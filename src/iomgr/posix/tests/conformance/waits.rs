@@ -8,8 +8,10 @@ use crate::iomgr::posix::fd::Fd;
 use crate::iomgr::posix::manager::Iomgr;
 use crate::iomgr::posix::pollset::Pollset;
 use crate::iomgr::posix::sys::for_tests;
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -26,6 +28,7 @@ on_every_engine! {
     an_event_that_was_told_does_not_spin_while_its_bytes_are_unread,
     a_peer_that_hung_up_does_not_spin,
     a_socket_in_error_does_not_spin,
+    a_thread_that_ends_can_still_wait_in_a_destructor_of_its_locals,
 }
 
 fn a_wait_never_ends_before_its_deadline(iomgr: &Arc<Iomgr>) {
@@ -196,4 +199,38 @@ fn a_socket_in_error_does_not_spin(iomgr: &Arc<Iomgr>) {
     assert_idle(iomgr, &pollset);
     assert_eq!(error.count(), 1);
     assert!(socket.take_error().unwrap().is_some());
+}
+
+/// What a thread's local does when it goes, after those that a wait has made.
+#[derive(Default)]
+struct LastAct(RefCell<Option<Box<dyn FnOnce()>>>);
+
+impl Drop for LastAct {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|act| act());
+    }
+}
+
+thread_local! {
+    static LAST_ACT: LastAct = LastAct::default();
+}
+
+/// A queue may be a thread's local. A panic there would end the process.
+fn a_thread_that_ends_can_still_wait_in_a_destructor_of_its_locals(iomgr: &Arc<Iomgr>) {
+    let (waited, waits) = mpsc::channel();
+    let here = iomgr.clone();
+    let thread = thread::spawn(move || {
+        let (pollset, there) = (Pollset::new(), here.clone());
+        // Locals go in the reverse order of their first use.
+        LAST_ACT.with(|act| {
+            *act.0.borrow_mut() = Some(Box::new(move || {
+                let wait = || look(&there, &pollset);
+                waited.send(catch_unwind(AssertUnwindSafe(wait)).is_ok()).unwrap();
+            }));
+        });
+        look(&here, &Pollset::new());
+    });
+    thread.join().unwrap();
+    assert!(waits.recv().expect("it was dropped"), "a wait has panicked");
+    assert_eq!(iomgr.waits(), 2);
 }
