@@ -38,6 +38,8 @@ struct Input {
     filled: std::ops::Range<usize>,
     /// The socket was found empty: an event must come before the next read.
     is_drained: bool,
+    /// The kernel says with each read whether the socket is empty then.
+    tells_unread: bool,
     at_end: bool,
     small_reads: u8,
 }
@@ -66,15 +68,16 @@ impl TcpEndpoint {
         if matches!(peer, PeerAddress::Tcp(_)) {
             sys::set_nodelay(fd.as_fd())?;
         }
-        if matches!(peer, PeerAddress::Tcp(_)) && !fd.hears_of_ends() {
-            // Without it a short read is followed by another one, which finds the end or nothing.
-            sys::tell_unread(fd.as_fd());
-        }
+        // Without it a short read is followed by another one, which finds the end or nothing.
+        let tells_unread = matches!(peer, PeerAddress::Tcp(_))
+            && !fd.hears_of_ends()
+            && sys::tell_unread(fd.as_fd());
         let input = Input {
             buffer: Vec::new(),
             filled: 0..0,
             // The engine reports what is there already.
             is_drained: true,
+            tells_unread,
             at_end: false,
             small_reads: 0,
         };
@@ -96,7 +99,7 @@ impl TcpEndpoint {
                 ready!(self.fd.notify_on_read(context.waker()))?;
                 input.is_drained = false;
             }
-            match sys::recvmsg(self.fd.as_fd(), &mut input.buffer) {
+            match sys::recvmsg(self.fd.as_fd(), &mut input.buffer, input.tells_unread) {
                 Ok(Received { count, has_more }) => {
                     // An error comes behind what was read, too, and is not counted.
                     let may_end = self.fd.is_hung_up()

@@ -1,4 +1,4 @@
-//! What only tests ask of the system: signals, limits, and the error queue of a socket.
+//! What only tests ask of the system: signals, limits, the error queue of a socket, and passing an fd.
 
 use super::{check, check_len};
 use std::io;
@@ -74,4 +74,33 @@ pub(crate) fn take_error(socket: BorrowedFd<'_>) -> io::Result<usize> {
             libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
         )
     })
+}
+
+/// Sends one byte over a UNIX socket, and an fd with it: SCM_RIGHTS, unix(7).
+pub(crate) fn pass_descriptor(socket: BorrowedFd<'_>, passed: BorrowedFd<'_>) -> io::Result<()> {
+    /// Aligned for a header.
+    #[repr(C)]
+    union Control {
+        _for_alignment: libc::cmsghdr,
+        bytes: [u8; 32],
+    }
+    let (byte, mut control) = ([0_u8; 1], Control { bytes: [0; 32] });
+    let mut slice = libc::iovec { iov_base: byte.as_ptr().cast_mut().cast(), iov_len: 1 };
+    let size = size_of::<libc::c_int>() as libc::c_uint;
+    // SAFETY: msghdr is plain data, and all that it points at outlives the block; `control` has room for
+    // a header with an int, which CMSG_SPACE counts and CMSG_DATA points at.
+    check_len(unsafe {
+        let mut message: libc::msghdr = mem::zeroed();
+        message.msg_iov = &raw mut slice;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = libc::CMSG_SPACE(size) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(header).cast(), passed.as_raw_fd());
+        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)
+    })
+    .map(drop)
 }

@@ -13,8 +13,8 @@ use std::{mem, ptr};
 pub(crate) struct Received {
     /// How many bytes came; 0 is the end of the stream.
     pub(crate) count: usize,
-    /// Whether the socket was not empty after that: more bytes, or the end. `None` if the kernel did
-    /// not say, which it does of sockets that [`tell_unread`] was called for.
+    /// Whether the socket was not empty after that: more bytes, or the end. `None` if the kernel was not
+    /// asked, or did not say.
     pub(crate) has_more: Option<bool>,
 }
 
@@ -25,11 +25,18 @@ union OneInt {
     bytes: [u8; 32],
 }
 
-/// Reads into `buffer`.
+/// Reads into `buffer`. What is left is asked for if the socket `tells_unread`, as [`tell_unread`] says.
+///
+/// Others get no room for control messages: the peer of a UNIX socket may pass fds in them (SCM_RIGHTS),
+/// which the kernel closes if there is none.
 ///
 /// # Errors
 /// `WouldBlock` when there is nothing; otherwise as recvmsg(2) says. EINTR is tried again.
-pub(crate) fn recvmsg(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+pub(crate) fn recvmsg(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    tells_unread: bool,
+) -> io::Result<Received> {
     forked::check()?;
     let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control = OneInt { bytes: [0; 32] };
@@ -38,8 +45,10 @@ pub(crate) fn recvmsg(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<R
     message.msg_iov = &mut slice;
     message.msg_iovlen = 1;
     let count = retry(|| {
-        message.msg_control = (&raw mut control).cast();
-        message.msg_controllen = size_of::<OneInt>() as _;
+        if tells_unread {
+            message.msg_control = (&raw mut control).cast();
+            message.msg_controllen = size_of::<OneInt>() as _;
+        }
         // SAFETY: the header points at `slice`, which describes `buffer`, and at `control`, each with
         // its length; all outlive the call.
         unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, 0) }
@@ -108,7 +117,8 @@ mod tests {
     }
 
     fn read(socket: &impl AsFd, room: usize) -> (usize, Option<bool>) {
-        let Received { count, has_more } = recvmsg(socket.as_fd(), &mut vec![0; room]).unwrap();
+        let read = recvmsg(socket.as_fd(), &mut vec![0; room], true);
+        let Received { count, has_more } = read.unwrap();
         (count, has_more)
     }
 

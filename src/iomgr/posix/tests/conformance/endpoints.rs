@@ -3,9 +3,11 @@
 use super::{PATIENCE, pollset, watch, work_until};
 use crate::iomgr::endpoint::{Endpoint, PeerAddress};
 use crate::iomgr::posix::manager::Iomgr;
+use crate::iomgr::posix::sys::for_tests::pass_descriptor;
 use crate::iomgr::posix::tcp_endpoint::TcpEndpoint;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -19,6 +21,7 @@ on_every_engine! {
     what_is_not_consumed_comes_again,
     megabytes_arrive_whole_in_both_directions,
     a_peer_that_goes_away_ends_a_blocked_write_with_an_error,
+    descriptors_that_a_peer_passes_are_not_taken,
 }
 
 /// An endpoint and the socket at its other end.
@@ -183,4 +186,17 @@ fn a_peer_that_goes_away_ends_a_blocked_write_with_an_error(iomgr: &Arc<Iomgr>) 
     drop(peer);
     let result = drive(iomgr, |context| endpoint.poll_write(context, &[IoSlice::new(&block)]));
     assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// Or a client could fill this process with open files.
+fn descriptors_that_a_peer_passes_are_not_taken(iomgr: &Arc<Iomgr>) {
+    let (mut endpoint, peer) = endpoint(iomgr);
+    let (passed, mut other_end) = UnixStream::pair().unwrap();
+    pass_descriptor(peer.as_fd(), passed.as_fd()).unwrap();
+    drop((passed, peer));
+    assert_eq!(read_to_end(iomgr, &mut endpoint).unwrap(), [0]);
+    // A process that another test has just forked may have a copy until it execs.
+    other_end.set_read_timeout(Some(PATIENCE)).unwrap();
+    let end = other_end.read(&mut [0]).expect("somebody holds on to what was passed");
+    assert_eq!(end, 0);
 }

@@ -149,7 +149,7 @@ impl Socket {
     fn read_all(&self, fd: &Fd) -> bool {
         let mut buffer = [0; 4096];
         loop {
-            match recvmsg(fd.as_fd(), &mut buffer).map(|received| received.count) {
+            match recvmsg(fd.as_fd(), &mut buffer, false).map(|received| received.count) {
                 Ok(0) => {
                     self.saw_end.store(true, SeqCst);
                     return true;
