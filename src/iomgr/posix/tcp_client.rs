@@ -164,9 +164,8 @@ impl Attempt {
     }
 
     pub(super) fn finish(&self, fd: Fd) -> io::Result<Box<dyn Endpoint>> {
-        if let ListenAddress::Tcp(address) = &self.address
-            && sys::local_address(fd.as_fd()) == Some(*address)
-        {
+        // Not by the address that was asked for, which may be 0.0.0.0.
+        if sys::is_own_peer(fd.as_fd()) {
             // The kernel gave this end the very port that nobody listens on (RFC 9293, 3.5: both ends
             // open at once).
             return Err(io::ErrorKind::ConnectionRefused.into());

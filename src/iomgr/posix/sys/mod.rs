@@ -27,7 +27,7 @@ pub(crate) use recv::{Received, recvmsg, tell_unread};
 pub(crate) use sockaddr::RawAddress;
 pub(crate) use socket::{
     Accepted, Family, Listening, accept, connect, connected, current_cpu, family_of_listener,
-    local_address, peer_credentials, sendmsg, set_nodelay, shutdown_write,
+    is_own_peer, local_address, peer_credentials, sendmsg, set_nodelay, shutdown_write,
 };
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use socket::{connected_to_itself, listen};

@@ -159,6 +159,15 @@ pub(crate) fn local_address(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
     address.ip()
 }
 
+/// Whether a TCP socket that is connected is its own peer.
+pub(crate) fn is_own_peer(socket: BorrowedFd<'_>) -> bool {
+    let mut address = RawAddress::empty();
+    let (pointer, length) = address.as_parts_mut();
+    // SAFETY: both point at `address`, which lives through the call, and the length is its room.
+    let found = check(unsafe { libc::getpeername(socket.as_raw_fd(), pointer, length) });
+    found.is_ok() && address.ip().is_some() && address.ip() == local_address(socket)
+}
+
 /// A non-blocking socket that connects to `address`. [`connected`] says whether it is; if it is not
 /// yet, it becomes writable when that has an end.
 ///
