@@ -22,7 +22,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub(super) struct PollList {
-    /// The fds are their owners', also while another thread drops the list. A leaf lock.
+    /// The fds are their owners', also while another thread drops the list. Locked before the cells.
     members: Mutex<Vec<(Arc<Pollee>, Weak<OwnedFd>)>>,
     wakeup: EventFd,
     /// How many waits are under way, of all lists of the engine.

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 #[derive(Default)]
 pub(super) struct TimeKeeping {
-    /// Locked before the timers.
+    /// Locked before what the engine locks when it sets its clock.
     state: Mutex<State>,
 }
 

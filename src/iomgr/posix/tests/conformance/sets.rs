@@ -23,6 +23,7 @@ on_every_engine! {
     sets_that_are_in_each_other_are_no_harm,
     a_cycle_may_be_cut_anywhere,
     what_is_armed_when_its_pollset_goes_is_told_to_look_elsewhere,
+    an_fd_that_is_removed_from_a_pollset_counts_as_ready_once,
     pollsets_that_have_one_fd_share_its_pollable_and_a_second_fd_parts_them,
     a_thread_that_sleeps_in_a_pollset_that_moves_wakes_for_the_new_fd,
     sets_change_while_threads_wait,
@@ -202,6 +203,22 @@ fn what_is_armed_when_its_pollset_goes_is_told_to_look_elsewhere(iomgr: &Arc<Iom
     peer.write_all(b"x").unwrap();
     set.remove_pollset(&goes);
     work_until(iomgr, &stays, || read.count() == 1);
+}
+
+/// An event may have gone to the thread that was woken there, and to nobody else.
+fn an_fd_that_is_removed_from_a_pollset_counts_as_ready_once(iomgr: &Arc<Iomgr>) {
+    let ((fd, _peer), set) = (socket(iomgr), PollsetSet::new(iomgr));
+    let (pollset, read) = (Pollset::new(), CountingWaker::new());
+    set.add_fd(fd.pollee()).unwrap();
+    set.add_pollset(&pollset).unwrap();
+    super::look(iomgr, &pollset);
+    assert!(fd.notify_on_read(&read.waker()).is_pending());
+    set.remove_pollset(&pollset);
+    let told = usize::from(!waits_for_everything(iomgr));
+    for _ in 0..2 {
+        super::look(iomgr, &Pollset::new());
+        assert_eq!(read.count(), told);
+    }
 }
 
 fn pollsets_that_have_one_fd_share_its_pollable_and_a_second_fd_parts_them(iomgr: &Arc<Iomgr>) {
