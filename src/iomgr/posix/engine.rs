@@ -10,6 +10,7 @@ use super::pollable::Pollable;
 use super::pollee::Pollee;
 use super::pollset::Pollset;
 use super::watch::Interest;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
@@ -125,9 +126,15 @@ impl Preferences {
 
     /// Those of [`STRATEGY`], or none.
     pub(crate) fn of_environment() -> Self {
+        Self::of_variable(env::var_os(STRATEGY))
+    }
+
+    /// The same, of what the variable holds. One that is empty counts as one that is not set.
+    fn of_variable(value: Option<OsString>) -> Self {
         // What is no text names no engine either, which `engine` says.
-        let list = env::var_os(STRATEGY).map(|list| list.to_string_lossy().into_owned());
-        Self { list: list.unwrap_or_else(|| "all".to_owned()), whose: STRATEGY }
+        let list = value.map(|list| list.to_string_lossy().into_owned());
+        let list = list.filter(|list| !list.is_empty()).unwrap_or_else(|| "all".to_owned());
+        Self { list, whose: STRATEGY }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -225,6 +232,14 @@ mod tests {
         assert_eq!(select("all").unwrap(), "epollex");
         assert_eq!(select("epoll1, all").unwrap(), "epoll1");
         assert_eq!(select("poll,epollex").unwrap(), "poll");
+    }
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        for value in [None, Some("".into())] {
+            assert!(Preferences::of_variable(value).check("poll").is_ok());
+        }
+        assert!(Preferences::of_variable(Some("epoll1".into())).check("poll").is_err());
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many events one wait takes at most (C-core's MAX_EPOLL_EVENTS). More than that wait in the
-/// kernel for the next call, which does not sleep.
+/// How many events one call takes at most. More than that wait in the kernel for the next one, which does
+/// not sleep.
 const MAX_EVENTS: usize = 128;
 
 pub(super) struct EpollSet {
@@ -68,13 +68,21 @@ impl Source for EpollSet {
         on_event: &mut dyn FnMut(Key, Readiness),
     ) -> io::Result<()> {
         EVENTS.with_borrow_mut(|events| {
-            let count = self.epoll.wait(events, timeout)?;
-            for event in &events[..count] {
-                // What only wakes is edge triggered too: each signal is an event, and it need not be
-                // drained.
-                if event.key() != Key::WAKEUP.0 {
-                    on_event(Key(event.key()), event.readiness());
+            let mut count = self.epoll.wait(events, timeout)?;
+            loop {
+                for event in &events[..count] {
+                    // What only wakes is edge triggered too: each signal is an event, and it need not
+                    // be drained.
+                    if event.key() != Key::WAKEUP.0 {
+                        on_event(Key(event.key()), event.readiness());
+                    }
                 }
+                // What has come to this set alone, nobody else is told of: before Linux 5.7 that is all
+                // that comes until a woken thread runs.
+                if count < MAX_EVENTS || !self.is_one_of_many {
+                    break;
+                }
+                count = self.epoll.wait(events, Some(Duration::ZERO))?;
             }
             Ok(())
         })

@@ -164,9 +164,11 @@ impl Pollee {
 
     /// What a poller that claimed `interest` was told.
     pub(super) fn note(&self, interest: Interest, readiness: Readiness) {
-        // Or it would be told again and again, and nobody who is armed with it.
-        if interest == Interest::ERROR && !readiness.error {
-            self.watch.end();
+        if !readiness.hang_up {
+            self.watch.set_over(false);
+        } else if interest == Interest::ERROR && !readiness.error {
+            // Or it would be told again and again, and nobody who is armed with it.
+            self.watch.set_over(true);
         }
     }
 

@@ -85,6 +85,7 @@ impl PollsetSet {
         if connected.is_err() {
             // What could not be had may be had the next time.
             pollset.forget_set(self.id);
+            self.disconnect(&graph, std::slice::from_ref(pollset), &fds);
             return connected;
         }
         let node = graph.node(self.id);

@@ -69,9 +69,9 @@ impl Watch {
         self.watched.fetch_or(0, SeqCst) != 0
     }
 
-    /// Both sides have closed: there will be no error that is not there yet.
-    pub(super) fn end(&self) {
-        self.is_over.store(true, SeqCst);
+    /// Whether both sides have closed, so that there will be no error that is not there yet.
+    pub(super) fn set_over(&self, is_over: bool) {
+        self.is_over.store(is_over, SeqCst);
     }
 
     fn worth_while(&self, armed: Interest) -> Interest {
@@ -98,9 +98,13 @@ mod tests {
     #[test]
     fn errors_alone_are_not_waited_for_when_both_sides_have_closed() {
         let watch = Watch::default();
-        watch.end();
+        watch.set_over(true);
         assert!(watch.claim(Interest::ERROR).is_empty() && !watch.lacks(Interest::ERROR));
         let with_read = Interest::ERROR.and(Interest::READ);
         assert_eq!(watch.claim(with_read), with_read);
+        watch.release(with_read);
+        // A socket that was not connected yet looks the same.
+        watch.set_over(false);
+        assert_eq!(watch.claim(Interest::ERROR), Interest::ERROR);
     }
 }
