@@ -27,14 +27,17 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 /// An engine that makes pollables when they are wanted.
-pub(super) trait Apart {
+pub(crate) trait Apart {
     /// A pollable without fds: `only`'s, or some pollset's.
     fn pollable(&self, only: Option<Weak<Pollee>>) -> io::Result<Arc<Pollable>>;
+
+    /// The fd has been added to a pollset, whose threads may be asleep.
+    fn added(&self, _pollee: &Pollee) {}
 }
 
 /// See [`PollingEngine::add_to_pollset`](super::engine::PollingEngine::add_to_pollset).
 pub(super) fn add(
-    engine: &impl Apart,
+    engine: &dyn Apart,
     pollset: &Arc<Pollset>,
     pollee: &Arc<Pollee>,
 ) -> io::Result<()> {
@@ -45,7 +48,12 @@ pub(super) fn add(
     let only = match state.pollable() {
         None => None,
         Some(pollable) => match pollable.only() {
-            None => return pollee.join(pollable),
+            None => {
+                pollee.join(pollable)?;
+                drop(state);
+                engine.added(pollee);
+                return Ok(());
+            }
             Some(only) => only.upgrade().filter(|only| !only.has_gone()),
         },
     };
@@ -62,6 +70,7 @@ pub(super) fn add(
         }
     };
     if let Some(next) = next {
+        // Which wakes its threads.
         pollset.move_to(state, Some(next));
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! An engine holds only what is special to it. The readiness cells, the worker lists and the
 //! succession of pollers, the timers and the closures are above the seam and exist once.
 
+use super::apart::{self, Apart};
 use super::epoll1::Epoll1;
 use super::epollex::Epollex;
 use super::poll::Poll;
@@ -32,7 +33,7 @@ impl Key {
 /// at which of them. Everything may be called from any thread.
 ///
 /// By default every pollset waits at home, for all fds, and one thread polls at a time. An engine
-/// that keeps pollsets apart has several pollers, and says otherwise below the first three.
+/// that keeps pollsets apart has several pollers, and is [`Apart`], too.
 ///
 /// **An engine comes from within this crate**: a file that implements this, and a line in [`ENGINES`].
 /// What it must keep to is made of lock orders and of internal types, which a trait for everybody would
@@ -46,20 +47,31 @@ pub(crate) trait PollingEngine: Send + Sync {
     fn home(&self) -> &Arc<Pollable>;
 
     /// An fd comes. What is armed for it is told when a thread waits for it.
-    fn add(&self, pollee: &Arc<Pollee>) -> io::Result<()>;
-
-    /// Whether it matters what is added to which pollset, and several threads poll at once.
-    fn keeps_pollsets_apart(&self) -> bool {
-        false
-    }
-
-    /// The threads of `pollset` wait for this fd too from now on. Adding twice is adding once.
-    fn add_to_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) -> io::Result<()> {
+    fn add(&self, _pollee: &Arc<Pollee>) -> io::Result<()> {
         Ok(())
     }
 
+    /// How it makes pollables, if it keeps pollsets apart.
+    fn apart(&self) -> Option<&dyn Apart> {
+        None
+    }
+
+    /// Whether it matters what is added to which pollset, and several threads poll at once.
+    fn keeps_pollsets_apart(&self) -> bool {
+        self.apart().is_some()
+    }
+
+    /// The threads of `pollset` wait for this fd too from now on. Adding twice is adding once.
+    fn add_to_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) -> io::Result<()> {
+        self.apart().map_or(Ok(()), |apart| apart::add(apart, pollset, pollee))
+    }
+
     /// The promise of [`add_to_pollset`](Self::add_to_pollset) ends.
-    fn remove_from_pollset(&self, _pollset: &Arc<Pollset>, _pollee: &Arc<Pollee>) {}
+    fn remove_from_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) {
+        if self.apart().is_some() {
+            apart::remove(pollset, pollee);
+        }
+    }
 
     /// Somebody waits for the fd in this direction. For engines that look only for what is waited for.
     ///

@@ -21,12 +21,11 @@
 //! to wait to write. Every set also has two fds of the process: the beacon, which calls any one of those that sleep, and the
 //! clock, which expires with the earliest timer.
 
-use super::apart::{self, Apart};
+use super::apart::Apart;
 use super::engine::PollingEngine;
 use super::epoll_set::EpollSet;
 use super::pollable::Pollable;
 use super::pollee::Pollee;
-use super::pollset::Pollset;
 use super::sys::{self, EventFd, TimerFd};
 use super::watch::Interest;
 use std::os::fd::AsFd;
@@ -73,20 +72,8 @@ impl PollingEngine for Epollex {
         &self.home
     }
 
-    fn add(&self, _pollee: &Arc<Pollee>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn keeps_pollsets_apart(&self) -> bool {
-        true
-    }
-
-    fn add_to_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) -> io::Result<()> {
-        apart::add(self, pollset, pollee)
-    }
-
-    fn remove_from_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) {
-        apart::remove(pollset, pollee);
+    fn apart(&self) -> Option<&dyn Apart> {
+        Some(self)
     }
 
     fn armed(&self, pollee: &Arc<Pollee>, direction: Interest) -> io::Result<()> {

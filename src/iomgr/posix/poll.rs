@@ -19,15 +19,14 @@
 //! one. An error queue that is never emptied is told of to whoever waits for its fd, as if that could be
 //! read or written, each time: poll(2) cannot be asked not to.
 
-use super::apart::{self, Apart};
+use super::apart::Apart;
 use super::engine::{Key, PollingEngine};
 use super::poll_list::PollList;
 use super::pollable::Pollable;
 use super::pollee::Pollee;
-use super::pollset::Pollset;
 use super::sys::{self, TimerFd};
 use super::watch::Interest;
-use crate::sync::{AtomicUsize, Ordering::SeqCst};
+use crate::sync::{AtomicUsize, LoadInOrder};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -55,12 +54,10 @@ impl Poll {
         clock.join(&home)?;
         Ok(Self { timer, clock, sleepers, home })
     }
-}
 
-impl Poll {
     /// Sees to it that one of those that sleep watches what is armed.
     fn look_after(&self, pollee: &Pollee) {
-        if self.sleepers.fetch_add(0, SeqCst) > 0 && pollee.lacks_watcher() {
+        if self.sleepers.load_in_order() > 0 && pollee.lacks_watcher() {
             pollee.call_watcher();
         }
     }
@@ -71,6 +68,10 @@ impl Apart for Poll {
         let pollable = Pollable::apart(Box::new(PollList::new(&self.sleepers)?), only);
         self.clock.join(&pollable)?;
         Ok(pollable)
+    }
+
+    fn added(&self, pollee: &Pollee) {
+        self.look_after(pollee);
     }
 }
 
@@ -83,22 +84,8 @@ impl PollingEngine for Poll {
         &self.home
     }
 
-    fn add(&self, _pollee: &Arc<Pollee>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn keeps_pollsets_apart(&self) -> bool {
-        true
-    }
-
-    fn add_to_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) -> io::Result<()> {
-        apart::add(self, pollset, pollee)?;
-        self.look_after(pollee);
-        Ok(())
-    }
-
-    fn remove_from_pollset(&self, pollset: &Arc<Pollset>, pollee: &Arc<Pollee>) {
-        apart::remove(pollset, pollee);
+    fn apart(&self) -> Option<&dyn Apart> {
+        Some(self)
     }
 
     fn armed(&self, pollee: &Arc<Pollee>, _direction: Interest) -> io::Result<()> {

@@ -15,7 +15,7 @@ use super::pollable::Source;
 use super::pollee::Pollee;
 use super::sys::{self, EventFd, PollFds, Readiness};
 use super::watch::Interest;
-use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering::SeqCst};
+use crate::sync::{AtomicUsize, Condvar, LoadInOrder, Mutex, Ordering::SeqCst};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
@@ -182,7 +182,7 @@ impl Source for PollList {
 
     fn vacated(&self) {
         // If nobody sleeps, whoever does next looks at all there is.
-        if self.sleepers.fetch_add(0, SeqCst) == 0 {
+        if self.sleepers.load_in_order() == 0 {
             return;
         }
         let members = self.members.lock();
