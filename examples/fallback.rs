@@ -5,8 +5,8 @@
 //! grpcurl -plaintext -v -d '{"text":"a"} {"text":"b"}' 127.0.0.1:50051 turnstile.echo.Echo/Bidi
 //! ```
 //!
-//! So a proxy begins. The fallback gets all calls of methods that the server does not have; here it
-//! has those of the reflection service, which lists every service that it can describe.
+//! The fallback gets all calls of methods that the server does not have; here it has those of the
+//! reflection service, which lists every service that it can describe. `proxy` forwards such calls.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Turnstile: gRPC servers in which **the application's own threads do all the work**.
+//! Turnstile: gRPC servers and clients in which **the application's own threads do all the work**.
 //!
 //! There is no async runtime and no hidden thread. Threads of yours serve, and while they wait they
 //! poll, read, write and run HTTP/2. One of them polls at a time and the others stand behind it, as
@@ -73,9 +73,38 @@
 //! # }
 //! ```
 //!
+//! # A client
+//!
+//! A [`Channel`] is the way to a server, and connects by itself. The module of a service has a client for
+//! each colour:
+//!
+//! ```no_run
+//! # use turnstile_protos::helloworld::{HelloRequest, greeter};
+//! use std::time::Duration;
+//! use turnstile::{CallOptions, Channel};
+//!
+//! let channel = Channel::connect("localhost:50051")?;
+//! let greeter = greeter::BlockingClient::new(channel.clone());
+//! let reply = greeter.say_hello(HelloRequest { name: "world".to_owned() })?; // blocks
+//! println!("{}", reply.message);
+//!
+//! let hurried = greeter.with(CallOptions::new().timeout(Duration::from_millis(200)));
+//! if let Err(status) = hurried.say_hello(HelloRequest { name: "world".to_owned() }) {
+//!     println!("{status}");
+//! }
+//!
+//! let greeter = greeter::Client::new(channel); // the same, with `await`
+//! let call = async move { greeter.say_hello(HelloRequest { name: "you".to_owned() }).await };
+//! println!("{}", turnstile::block_on(call)?.message);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A method that streams gives what its messages are written to, or read from: see [`client`], which has
+//! interceptors too, and stubs for methods without a .proto file.
+//!
 //! # The queues underneath
 //!
-//! Both stand on completion queues, which are there for those who want to decide which thread does
+//! All stand on completion queues, which are there for those who want to decide which thread does
 //! what, and when. An operation goes in with a tag, a value of yours, and when it has ended the tag
 //! comes out with what the operation brought:
 //!
@@ -110,8 +139,9 @@
 //!
 //! - **Nothing happens while no thread waits.** Waiting is [`Server::run`], what a queue waits with
 //!   ([`next`](cq::CompletionQueue::next), [`turn`](cq::CompletionQueue::turn),
-//!   [`pluck`](cq::PluckQueue::pluck), [`work`](cq::CallbackQueue::work)), [`block_on`], and a
-//!   blocking handler's reads and writes. Each serves every connection of the process meanwhile.
+//!   [`pluck`](cq::PluckQueue::pluck), [`work`](cq::CallbackQueue::work)), [`block_on`], a
+//!   blocking handler's reads and writes, and a blocking client's calls. Each serves every connection of
+//!   the process meanwhile.
 //! - **Any thread may do anything.** No function wants a certain thread, and everything but a [`Turn`]
 //!   can be sent to another. A function that may block says so.
 //! - **An async handler shares its thread with others**, so it must not block. It may await what
@@ -142,6 +172,7 @@
 //! |---|---|
 //! | servers: where they listen, limits, keepalive, shutdown | [`Server`], [`Builder`] |
 //! | handlers: requests, streams, deadlines, interceptors | [`service`], [`Context`], [`blocking`] |
+//! | clients: channels, stubs, options of calls, interceptors | [`client`], [`Channel`], [`CallOptions`] |
 //! | a wait in a handler | [`sleep`], [`sleep_until`] |
 //! | how calls end | [`status`], [`error_details`] |
 //! | headers and trailers of calls | [`metadata`] |
@@ -182,10 +213,12 @@ mod compression;
 mod forked;
 mod include_proto;
 mod panics;
+mod random;
 mod sync;
 
 mod call;
 pub mod channelz;
+pub mod client;
 pub mod cq;
 mod iomgr;
 mod monitor;
@@ -210,6 +243,7 @@ pub use prost_types;
 
 pub use bytes::Bytes;
 pub use call::{Batch, Call, Outcome, StartError};
+pub use client::{CallOptions, Channel, ConnectivityState};
 pub use compression::Encoding;
 pub use cq::{Queue, ShutDown, block_on, engine_name, sleep, sleep_until};
 pub use error::{Error, Result};

@@ -364,6 +364,11 @@ impl Status {
         &mut self.rest_mut().metadata
     }
 
+    /// The trailing metadata alone.
+    pub(crate) fn into_metadata(self) -> Metadata {
+        self.rest.map(|rest| rest.metadata).unwrap_or_default()
+    }
+
     /// The serialized `google.rpc.Status` with the error details; empty when there is none.
     pub fn details(&self) -> &[u8] {
         self.rest.as_ref().map_or(&[], |rest| &rest.details)

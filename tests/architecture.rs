@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Shared vocabulary, which every layer may use and which uses no layer.
 const SHARED: &[&str] =
-    &["sync", "forked", "panics", "status", "metadata", "compression", "codec", "error"];
+    &["sync", "forked", "panics", "random", "status", "metadata", "compression", "codec", "error"];
 
 /// Each layer, and the layers that it may use.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -21,12 +21,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["iomgr", "monitor"]),
     ("call", &["iomgr", "stats", "cq", "transport"]),
     ("service", &["iomgr", "cq", "call"]),
+    ("client", &["iomgr", "cq", "transport", "call", "service"]),
     ("generated", &[]),
     ("error_details", &["generated"]),
     ("reflection", &["service", "generated"]),
     ("health", &["service", "generated"]),
     ("channelz", &["iomgr", "monitor", "service", "generated"]),
-    ("server", &["iomgr", "stats", "monitor", "cq", "transport", "call", "service"]),
+    ("server", &["iomgr", "stats", "monitor", "cq", "transport", "call", "service", "client"]),
 ];
 
 const MAX_CODE_LINES: usize = 500;

@@ -16,7 +16,7 @@ use support::grpcurl::Grpcurl;
 use support::peers::{peer, workspace};
 use support::process::{Ended, Process};
 use support::python::Script;
-use support::server::Server;
+use support::server::{Server, run_client};
 use support::socket::Socket;
 use turnstile::service::IncomingCall;
 use turnstile::test_server::TestServer;
@@ -40,16 +40,18 @@ fn a_greeter_fits_on_a_page() {
 fn examples() -> Vec<(String, String)> {
     let entries = fs::read_dir(workspace().join("examples")).expect("the folder is there");
     let paths = entries.map(|entry| entry.expect("it can be read").path());
-    let examples = paths.filter(|path| !path.ends_with("common")).map(|path| {
+    let examples = paths.filter(|path| !path.ends_with("common")).flat_map(|path| {
         let stem = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
-        // One in a folder has its name in Cargo.toml.
-        let (name, path) = match path.is_dir() {
-            true => (format!("{stem}_server"), path.join("main.rs")),
-            false => (stem, path),
-        };
-        (name, fs::read_to_string(path).expect("it can be read"))
+        match path.is_dir() {
+            // Those in a folder have their names in Cargo.toml.
+            true => vec![
+                (format!("{stem}_server"), path.join("main.rs")),
+                (format!("{stem}_client"), path.join("client.rs")),
+            ],
+            false => vec![(stem, path)],
+        }
     });
-    examples.collect()
+    examples.map(|(name, path)| (name, fs::read_to_string(path).expect("it can be read"))).collect()
 }
 
 #[test]
@@ -67,8 +69,12 @@ fn every_example_begins_with_commands_that_leave_no_file() {
         let doc = doc.join("\n");
         let run = format!("cargo run --release --example {name}");
         assert!(doc.contains(&run), "{name} does not say how it is run");
-        let clients = ["grpcurl -plaintext ", "curl "];
-        assert!(clients.iter().any(|it| doc.contains(it)), "{name} does not say how it is called");
+        // A client says which server it calls.
+        let others = match name.strip_suffix("_client") {
+            Some(stem) => vec![format!("cargo run --release --example {stem}_server")],
+            None => ["grpcurl -plaintext ", "curl "].map(str::to_owned).to_vec(),
+        };
+        assert!(others.iter().any(|it| doc.contains(it)), "{name} does not say how it is called");
         let writes = ["> ", " -o ", "tee "];
         assert!(!writes.iter().any(|it| doc.contains(it)), "{name} leaves a file:\n{doc}");
     }
@@ -95,7 +101,7 @@ fn the_readmes_programs_need_only_its_build_script() {
     let protos: String = protos.into_iter().map(read).collect();
     let packages = between(&protos, "\npackage ", ";");
     assert!(!packages.is_empty(), "{build_script}");
-    assert_eq!(programs.len(), 3, "async, blocking, and on a completion queue");
+    assert_eq!(programs.len(), 4, "async, blocking, a client, and on a completion queue");
     for program in programs {
         assert!(program.contains("\nfn main() -> "), "it is no src/main.rs:\n{program}");
         let included = between(program, "include_proto!(\"", "\"");
@@ -221,6 +227,74 @@ fn two_packages_are_reflected_together() {
     let texts = [r#"{"text": "a"}"#, r#"{"text": "b"}"#];
     let reply = new().stream(&texts).call(address, "turnstile.echo.Echo/Bidi");
     assert_eq!(reply.texts(), ["a", "b"]);
+    server.stop();
+}
+
+// Our own clients.
+
+#[test]
+fn a_client_of_each_style_is_greeted() {
+    let server = Server::start("greeter_server", &[]);
+    for style in ["blocking", "async", "queue"] {
+        for (name, greeting) in [(None, "Hello world"), (Some("Ada"), "Hello Ada")] {
+            let mut args = vec!["--style", style, "--target", server.address()];
+            args.extend(name);
+            let ended = run_client("greeter_client", &args);
+            assert_eq!(ended.exit_code, Some(0), "{style}: {ended:?}");
+            assert_eq!((&*ended.stdout, &*ended.stderr), (greeting, ""), "{style}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn a_client_without_a_server_says_what_it_tried() {
+    // Its name is free, and stays so.
+    let socket = Socket::new("nobody.sock");
+    for style in ["blocking", "async", "queue"] {
+        let args = ["--style", style, "--target", &socket.address()];
+        let ended = run_client("greeter_client", &args);
+        assert_eq!((ended.exit_code, &*ended.stdout), (Some(1), ""), "{style}: {ended:?}");
+        let said = &ended.stderr;
+        assert!(said.starts_with("UNAVAILABLE: cannot connect to unix:"), "{style}: {said}");
+        assert!(said.contains("nobody.sock: No such file or directory"), "{style}: {said}");
+    }
+}
+
+#[test]
+fn a_client_that_is_called_wrongly_says_how_it_is_called() {
+    for (args, what) in [
+        (&["--style", "fast"][..], "--style cannot be \"fast\""),
+        (&["--target", "localhost"], "the port is missing; write \"localhost:50051\""),
+        (&["--target"], "--target wants a value"),
+        (&["Ada", "Grace"], "unknown argument \"Grace\""),
+        (&["--help"], "unknown argument \"--help\""),
+    ] {
+        let ended = run_client("greeter_client", args);
+        assert_eq!(ended.exit_code, Some(2), "{args:?}: {ended:?}");
+        let said = &ended.stderr;
+        assert!(said.contains(what) && said.contains("usage: [--style "), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_client_calls_a_method_of_each_kind() {
+    let server = Server::start("route_guide_server", &[]);
+    let ended = run_client("route_guide_client", &["--target", server.address()]);
+    assert_eq!(ended.exit_code, Some(0), "{ended:?}");
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    for line in [
+        "at 40.9146138, -74.6188906 is Berkshire Valley Management Area Trail, Jefferson, NJ, USA",
+        "there is nothing at 0, 0",
+        "  40.7838351, -74.6143763 Patriots Path, Mendham, NJ 07945, USA",
+        "28 features are in the area",
+        "10 points, 9 of them with a name, 876232 m",
+        "we say \"Fourth\"",
+        "there was \"First\" at 0.0000001, 0.0000001",
+        "there was \"Second\" at 0.0000001, 0.0000002",
+    ] {
+        assert!(lines.contains(&line), "{line:?} is not in\n{}", ended.stdout);
+    }
     server.stop();
 }
 

@@ -21,7 +21,8 @@ use raw::request::{Request, SAY_HELLO};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
 use turnstile::{
-    Alarm, Batch, CompletionQueue, Deadline, Server, Status, block_on, engine_name, service,
+    Alarm, Batch, CallOptions, Channel, CompletionQueue, ConnectivityState, Deadline, Server,
+    Status, block_on, engine_name, service,
 };
 use turnstile::{CallbackQueue, PluckQueue, Request as Call, Response};
 use turnstile_protos::helloworld::{HelloReply, HelloRequest, greeter};
@@ -177,6 +178,51 @@ fn a_child_that_drops_what_it_inherited_does_not_disturb_its_parent() {
         assert_eq!(cq.next(Deadline::NONE).unwrap().tag, "alarm");
         drop(server);
         assert!(fs::symlink_metadata(&path).is_err());
+    });
+}
+
+#[test]
+fn a_channel_is_the_parents_and_its_calls_go_on_there() {
+    let name = "a_channel_is_the_parents_and_its_calls_go_on_there";
+    in_a_process_of_its_own(name, || {
+        let server = Server::builder().add_service(greeter::server(Greeter)).bind("127.0.0.1:0");
+        let server = server.unwrap();
+        let target = server.local_addr().unwrap().to_string();
+        let (channel, cq) = (Channel::connect(&target).unwrap(), CompletionQueue::<u32>::new());
+        let begin = |tag: u32| {
+            let timeout = CallOptions::new().timeout(Duration::from_secs(60));
+            let call = channel.call(greeter::SAY_HELLO.path(), timeout, &cq);
+            let request = turnstile::codec::encode(&HelloRequest { name: tag.to_string() });
+            let batch = Batch::new().send_message(request).send_close();
+            call.start(batch.receive_message().receive_status(), tag).map(|()| call)
+        };
+        let call = begin(1).unwrap();
+        let mut dropped = Some(channel.clone());
+        let report = in_a_child(|| {
+            assert!(begin(2).is_err());
+            assert_eq!(channel.state(true), ConnectivityState::Idle);
+            assert!(channel.watch_state(ConnectivityState::Idle, Deadline::NOW, &cq, 3).is_err());
+            let stub = greeter::Client::new(channel.clone());
+            let reply = stub.say_hello(HelloRequest { name: "x".to_owned() });
+            let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            let std::task::Poll::Ready(Err(status)) = std::pin::pin!(reply).poll(context) else {
+                panic!("a call that nobody works on has ended");
+            };
+            call.cancel(Status::cancelled("by the child"));
+            drop(dropped.take());
+            status.code().to_string()
+        });
+        assert_eq!(report, "CANCELLED");
+        thread::scope(|scope| {
+            scope.spawn(|| server.run());
+            let _second = begin(2).unwrap();
+            for _ in 0..2 {
+                let mut event = cq.next(Deadline::NONE).unwrap();
+                assert!(event.take_status().unwrap().is_ok());
+            }
+            drop((call, dropped));
+            server.shutdown(Duration::ZERO);
+        });
     });
 }
 

@@ -43,6 +43,8 @@ fn generate(root: &Path, folder: &Path) {
         .out_dir(folder)
         .runtime_path("crate")
         .blocking_server(false)
+        .async_client(false)
+        .blocking_client(false)
         .bytes([".grpc"])
         .configure_prost(|prost| {
             // What is put into an `Any` has to know its name.

@@ -7,6 +7,7 @@
 mod raw;
 mod support;
 mod syscalls {
+    pub(crate) mod client;
     pub(crate) mod server;
     pub(crate) mod strace;
     pub(crate) mod wakeups;
@@ -16,6 +17,7 @@ use raw::client::Client;
 use raw::frame::{self, Frame};
 use raw::request::{Request, message};
 use std::net::SocketAddr;
+use syscalls::client::{self, Calling};
 use syscalls::server::{ECHO, Place, Style, under_each_engine};
 use syscalls::strace::{self, Traced};
 use syscalls::wakeups::Sleeps;
@@ -65,8 +67,10 @@ fn end(client: &mut Client, stream: u32) {
 fn assert_calls_set_nothing_up(place: &Place, style: Style) {
     const THREADS: usize = 2;
     let Some(strace) = strace::find() else { return };
-    let mut traced = Traced::start(&strace, place, style, THREADS, &SET_UP);
-    let address = traced.server.address;
+    let name = format!("server-{}-{style:?}", place.engine);
+    let mut traced =
+        Traced::start(&strace, &name, &SET_UP, |tracer| place.serve_under(tracer, style, THREADS));
+    let address = traced.process.address;
     let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::connect(address)).collect();
     for client in &mut clients {
         let streams = [(); THREADS].map(|()| begin(client));
@@ -109,6 +113,52 @@ fn ten_thousand_waits_of_blocking_handlers_make_no_watch_and_no_descriptor() {
 fn ten_thousand_calls_of_async_handlers_make_no_watch_and_no_descriptor() {
     let name = "ten_thousand_calls_of_async_handlers_make_no_watch_and_no_descriptor";
     under_each_engine(name, |place| assert_calls_set_nothing_up(&place, Style::Async));
+}
+
+/// Asserts that a client's calls set nothing up, when everything that is set up once is there. Each waits
+/// for its server; two threads call, so that each thread has waited before anything is counted.
+fn assert_a_clients_calls_set_nothing_up(place: &Place, style: client::Style) {
+    let Some(strace) = strace::find() else { return };
+    let server = place.serve(Style::Async, 1);
+    let name = format!("client-{}-{style:?}", place.engine);
+    let mut traced = Traced::start(&strace, &name, &SET_UP, |tracer| {
+        Calling::start(tracer, place, style, server.address)
+    });
+    let once = traced.calls();
+    let has_connected = once.iter().any(|line| strace::name(line) == Some("socket"));
+    assert!(has_connected, "strace has seen no socket: {once:#?}");
+    traced.process.go_on();
+    let more = traced.calls();
+    assert!(
+        more.is_empty(),
+        "{}, {style:?}: {} system calls in {} calls, the first of them {:#?}",
+        place.engine,
+        more.len(),
+        client::CALLS,
+        more.iter().take(20).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn ten_thousand_calls_of_a_blocking_stub_with_a_queue_each_make_no_watch_and_no_descriptor() {
+    let name =
+        "ten_thousand_calls_of_a_blocking_stub_with_a_queue_each_make_no_watch_and_no_descriptor";
+    let style = client::Style::Blocking;
+    under_each_engine(name, |place| assert_a_clients_calls_set_nothing_up(&place, style));
+}
+
+#[test]
+fn ten_thousand_calls_of_an_async_stub_make_no_watch_and_no_descriptor() {
+    let name = "ten_thousand_calls_of_an_async_stub_make_no_watch_and_no_descriptor";
+    let style = client::Style::Async;
+    under_each_engine(name, |place| assert_a_clients_calls_set_nothing_up(&place, style));
+}
+
+#[test]
+fn ten_thousand_calls_on_a_queue_make_no_watch_and_no_descriptor() {
+    let name = "ten_thousand_calls_on_a_queue_make_no_watch_and_no_descriptor";
+    let style = client::Style::Queue;
+    under_each_engine(name, |place| assert_a_clients_calls_set_nothing_up(&place, style));
 }
 
 /// The threads of the tests about wakeups.

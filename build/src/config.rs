@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use prost_types::FileDescriptorSet;
 
 use crate::paths::Paths;
+use crate::rpc::Style;
 use crate::{Result, compile};
 
 /// How to compile `.proto` files: a builder that ends with [`compile_protos`](Self::compile_protos).
@@ -40,10 +41,28 @@ pub struct Config {
 pub(crate) struct ServiceOptions {
     pub(crate) runtime: String,
     pub(crate) codec: Option<String>,
-    pub(crate) is_async: bool,
-    pub(crate) is_blocking: bool,
+    pub(crate) servers: Styles,
+    pub(crate) clients: Styles,
     /// Paths and attributes.
     pub(crate) attributes: Vec<(String, String)>,
+}
+
+/// Which styles there is code for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Styles {
+    pub(crate) is_async: bool,
+    pub(crate) is_blocking: bool,
+}
+
+impl Styles {
+    const BOTH: Self = Self { is_async: true, is_blocking: true };
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Style> {
+        let Self { is_async, is_blocking } = self;
+        [(Style::Async, is_async), (Style::Blocking, is_blocking)]
+            .into_iter()
+            .filter_map(|(style, is_wanted)| is_wanted.then_some(style))
+    }
 }
 
 impl Default for Config {
@@ -71,8 +90,8 @@ impl Config {
             services: ServiceOptions {
                 runtime: String::new(),
                 codec: None,
-                is_async: true,
-                is_blocking: true,
+                servers: Styles::BOTH,
+                clients: Styles::BOTH,
                 attributes: Vec::new(),
             },
         };
@@ -250,7 +269,7 @@ impl Config {
     /// turnstile_build::Config::new().async_server(false); // blocking handlers only: less to compile
     /// ```
     pub fn async_server(&mut self, yes: bool) -> &mut Self {
-        self.services.is_async = yes;
+        self.services.servers.is_async = yes;
         self
     }
 
@@ -260,7 +279,32 @@ impl Config {
     /// turnstile_build::Config::new().blocking_server(false);
     /// ```
     pub fn blocking_server(&mut self, yes: bool) -> &mut Self {
-        self.services.is_blocking = yes;
+        self.services.servers.is_blocking = yes;
+        self
+    }
+
+    /// Whether to generate `Client`, whose calls are `async`. The default is yes.
+    ///
+    /// ```
+    /// // A crate that only serves: less to compile.
+    /// turnstile_build::Config::new().async_client(false).blocking_client(false);
+    /// ```
+    pub fn async_client(&mut self, yes: bool) -> &mut Self {
+        self.services.clients.is_async = yes;
+        self
+    }
+
+    /// Whether to generate `BlockingClient`. The default is yes.
+    ///
+    /// ```
+    /// // A crate that only calls, and waits for its calls.
+    /// turnstile_build::Config::new()
+    ///     .async_server(false)
+    ///     .blocking_server(false)
+    ///     .async_client(false);
+    /// ```
+    pub fn blocking_client(&mut self, yes: bool) -> &mut Self {
+        self.services.clients.is_blocking = yes;
         self
     }
 

@@ -42,9 +42,12 @@
 //! - `NAME`, the service's full name, and a `MethodDescriptor` for each method (`SAY_HELLO`);
 //! - `Service`, the trait with `async` handlers, and `server`, which makes a `turnstile::Service` of
 //!   it;
-//! - `BlockingService` and `blocking_server`, the same for blocking handlers.
+//! - `BlockingService` and `blocking_server`, the same for blocking handlers;
+//! - `Client`, which makes `async` calls on a `turnstile::Channel`, and `BlockingClient`, the same with
+//!   calls that block. Each has a function for each method, `with` for options, and `intercept`.
 //!
-//! Both traits are also implemented for an `Arc` of what implements them.
+//! Both traits are also implemented for an `Arc` of what implements them. [`Config`] leaves out what a
+//! crate does not use.
 //!
 //! ## Names
 //!
@@ -54,6 +57,8 @@
 //!   are those of messages (`message greeter` beside `service Greeter`) and of packages below
 //!   (`acme.billing` beside `service Billing` of `acme`).
 //! - The descriptor of a method that is called `Name` is `NAME_`.
+//! - Methods that are called `New`, `With`, `Intercept` or `Clone` are `new_`, `with_`, `intercept_` and
+//!   `clone_` in clients, which have functions of these names themselves.
 //! - Methods of a service, services of a package, or messages and enums of one place that differ only
 //!   in case and underscores (`GetFoo`, `get_foo`) are an error.
 //!

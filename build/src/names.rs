@@ -144,3 +144,12 @@ pub(crate) fn constant(function: &str) -> String {
     // Beside the constant that holds the service's own name.
     if name == "NAME" { "NAME_".to_owned() } else { name }
 }
+
+/// The name of a client's function for a method, of which this is the handler. Those that a client has
+/// besides are taken.
+pub(crate) fn client_function(function: &str) -> String {
+    match function {
+        "new" | "with" | "intercept" | "clone" => format!("{function}_"),
+        _ => function.to_owned(),
+    }
+}

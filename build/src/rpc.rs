@@ -48,7 +48,7 @@ impl Kind {
     }
 }
 
-/// The two styles of handler.
+/// The two styles of handlers, and of calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Style {
     Async,
@@ -74,6 +74,35 @@ impl Style {
         match self {
             Self::Async => "`async` handlers",
             Self::Blocking => "blocking handlers",
+        }
+    }
+
+    pub(crate) fn client(self) -> &'static str {
+        match self {
+            Self::Async => "Client",
+            Self::Blocking => "BlockingClient",
+        }
+    }
+
+    /// What is to be known of a client's calls.
+    pub(crate) fn calls(self) -> &'static str {
+        match self {
+            Self::Async => "Calls the service's methods; what comes of that is awaited.",
+            Self::Blocking => {
+                "Calls the service's methods; each call, read and write blocks until it is done."
+            }
+        }
+    }
+
+    /// What a client is made of.
+    pub(crate) fn stub(self, runtime: &str) -> String {
+        format!("{}::Stub", self.client_module(runtime))
+    }
+
+    fn client_module(self, runtime: &str) -> String {
+        match self {
+            Self::Async => format!("{runtime}::client"),
+            Self::Blocking => format!("{runtime}::client::blocking"),
         }
     }
 }
@@ -175,6 +204,41 @@ impl<'a> Rpc<'a> {
                  <S as {service}>::{function}(service{arguments})\n}})"
             ),
         }
+    }
+
+    /// The signature of a client's function.
+    pub(crate) fn call_signature(&self, runtime: &str, style: Style) -> String {
+        let Self { input, output, .. } = self;
+        let module = style.client_module(runtime);
+        let reader = match style {
+            Style::Async => "Streaming",
+            Style::Blocking => "Reader",
+        };
+        let result = format!("Result<{runtime}::Response<{output}>, {runtime}::Status>");
+        let returned = match (self.kind, style) {
+            // It lives as long as it likes.
+            (Kind::Unary, Style::Async) => {
+                format!("impl ::core::future::Future<\n    Output = {result},\n> + Send + use<>")
+            }
+            (Kind::Unary, Style::Blocking) => result,
+            (Kind::ClientStreaming, _) => format!("{module}::Upload<{input}, {output}>"),
+            (Kind::ServerStreaming, _) => format!("{module}::{reader}<{output}>"),
+            (Kind::BidiStreaming, _) => {
+                format!("(\n    {module}::Writer<{input}>,\n    {module}::{reader}<{output}>,\n)")
+            }
+        };
+        let function = names::client_function(self.function);
+        let parameter = match self.kind.streams_requests() {
+            true => String::new(),
+            false => format!("    request: {input},\n"),
+        };
+        format!("pub fn {function}(\n    &self,\n{parameter}) -> {returned}")
+    }
+
+    /// What a client's function does.
+    pub(crate) fn call(&self) -> String {
+        let request = if self.kind.streams_requests() { "" } else { ", request" };
+        format!("self.0.{}(&{}{request})", self.kind.name(), self.constant)
     }
 
     fn parameters(&self, runtime: &str, style: Style) -> Vec<Parameter> {

@@ -43,12 +43,8 @@ impl ServiceGenerator for Generator {
         for rpc in &rpcs {
             self.descriptor(&mut code, rpc);
         }
-        if self.options.is_async {
-            self.server(&mut code, &rpcs, Style::Async);
-        }
-        if self.options.is_blocking {
-            self.server(&mut code, &rpcs, Style::Blocking);
-        }
+        self.options.servers.iter().for_each(|style| self.server(&mut code, &rpcs, style));
+        self.options.clients.iter().for_each(|style| self.client(&mut code, &rpcs, style));
         code.close("}");
         text.push_str(&code.into_text());
     }
@@ -104,6 +100,44 @@ impl Generator {
         }
         code.line(".build()");
         code.close("");
+        code.close("}");
+    }
+
+    /// What makes the calls of one style.
+    fn client(&self, code: &mut Code, rpcs: &[Rpc<'_>], style: Style) {
+        let runtime = &self.options.runtime;
+        let (client, calls, stub) = (style.client(), style.calls(), style.stub(runtime));
+        code.line(&format!("/// {calls}"));
+        code.line("///");
+        code.line(
+            "/// A call begins when its function is called, and an error is how it ended. What is",
+        );
+        code.line("/// dropped before the end cancels the call. Clones use the same channel.");
+        code.line("#[derive(Clone, Debug)]");
+        code.line(&format!("pub struct {client}({stub});"));
+        code.open(&format!("impl {client} {{"));
+        code.line("/// Makes calls on this channel, with its options.");
+        code.open(&format!("pub fn new(channel: {runtime}::Channel) -> Self {{"));
+        code.line(&format!("Self({stub}::new(channel))"));
+        code.close("}");
+        code.line("/// The same with more options, for one call or for many: these on top of those there are.");
+        code.line("#[must_use]");
+        code.open(&format!("pub fn with(&self, options: {runtime}::CallOptions) -> Self {{"));
+        code.line("Self(self.0.with(options))");
+        code.close("}");
+        code.line("/// Adds an interceptor, within those that are there.");
+        code.line("#[must_use]");
+        code.open(&format!(
+            "pub fn intercept(self, interceptor: impl {runtime}::client::Interceptor) -> Self {{"
+        ));
+        code.line("Self(self.0.intercept(interceptor))");
+        code.close("}");
+        for rpc in rpcs {
+            rpc.document(code);
+            code.open(&format!("{} {{", rpc.call_signature(runtime, style)));
+            code.line(&rpc.call());
+            code.close("}");
+        }
         code.close("}");
     }
 }

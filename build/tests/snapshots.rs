@@ -75,6 +75,7 @@ fn options_change_what_is_generated() {
             .codec("crate::Json")
             .runtime_path("crate")
             .blocking_server(false)
+            .async_client(false)
             .emit_descriptor_set(false)
             .extern_path(".acme.Root", "::acme::Root")
             .bytes([".acme"])
@@ -92,8 +93,10 @@ fn options_change_what_is_generated() {
 }
 
 #[test]
-fn only_descriptors_of_methods_are_left_without_servers() {
+fn only_descriptors_of_methods_are_left_without_servers_and_clients() {
     check("descriptors", |config| {
-        config.async_server(false).blocking_server(false).compile_protos("no_package.proto")
+        config.async_server(false).blocking_server(false);
+        config.async_client(false).blocking_client(false);
+        config.compile_protos("no_package.proto")
     });
 }

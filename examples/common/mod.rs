@@ -1,4 +1,4 @@
-//! What the example servers share: their arguments, their threads, and how they stop.
+//! What the examples share: their arguments, and for servers their threads, and how they stop.
 
 #![expect(unreachable_pub, reason = "a module of each example, and no crate")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "programs talk")]
@@ -26,37 +26,69 @@ pub struct Args {
 impl Args {
     /// Reads `[--listen ADDR] [--threads N]`, or says how they are written and exits.
     pub fn read(default_listen: &str, default_threads: usize) -> Self {
-        let defaults = Self { listen: default_listen.to_owned(), threads: default_threads };
-        match Self::parse(env::args().skip(1), defaults) {
-            Ok(args) => args,
-            Err(message) => {
-                eprintln!("{message}");
-                eprintln!("usage: [--listen ADDR] [--threads N]");
-                eprintln!("ADDR is host:port, [ipv6]:port, unix:/path or unix-abstract:name;");
-                eprintln!("the defaults are {default_listen} and {default_threads}");
-                process::exit(2);
-            }
-        }
+        let usage = format!(
+            "usage: [--listen ADDR] [--threads N]\n{}\n\
+             the defaults are {default_listen} and {default_threads}",
+            Self::ADDRESSES,
+        );
+        Self::of(&Flags::read(&usage, &Self::FLAGS, 0), default_listen, default_threads)
     }
 
-    fn parse(mut args: impl Iterator<Item = String>, defaults: Self) -> Result<Self, String> {
-        let mut parsed = defaults;
-        while let Some(name) = args.next() {
-            let mut value = || args.next().ok_or_else(|| format!("{name} wants a value"));
-            match name.as_str() {
-                "--listen" => parsed.listen = value()?,
-                "--threads" => {
-                    let text = value()?;
-                    parsed.threads = text
-                        .parse()
-                        .ok()
-                        .filter(|threads| *threads > 0)
-                        .ok_or_else(|| format!("--threads wants a number, not {text:?}"))?;
-                }
-                _ => return Err(format!("unknown argument {name:?}")),
+    /// The flags of a server.
+    pub const FLAGS: [&str; 2] = ["--listen", "--threads"];
+
+    /// How ADDR is written.
+    pub const ADDRESSES: &str = "ADDR is host:port, [ipv6]:port, unix:/path or unix-abstract:name;";
+
+    /// The arguments of a server that has others besides.
+    pub fn of(flags: &Flags, default_listen: &str, default_threads: usize) -> Self {
+        let listen = flags.get("--listen").unwrap_or(default_listen).to_owned();
+        let threads = flags.get("--threads").map_or(default_threads, |text| {
+            let threads = text.parse().ok().filter(|threads| *threads > 0);
+            threads
+                .unwrap_or_else(|| flags.fail(&format!("--threads wants a number, not {text:?}")))
+        });
+        Self { listen, threads }
+    }
+}
+
+/// What was written behind a program's name.
+pub struct Flags {
+    usage: String,
+    values: Vec<(String, String)>,
+    /// What is no flag, nor the value of one.
+    pub rest: Vec<String>,
+}
+
+impl Flags {
+    /// Reads flags of these names, each with a value, and `most` arguments besides. Or says how they are
+    /// written and exits.
+    pub fn read(usage: &str, names: &[&str], most: usize) -> Self {
+        let mut flags = Self { usage: usage.to_owned(), values: Vec::new(), rest: Vec::new() };
+        let mut args = env::args().skip(1);
+        while let Some(arg) = args.next() {
+            if names.contains(&&*arg) {
+                let value = args.next();
+                let value = value.unwrap_or_else(|| flags.fail(&format!("{arg} wants a value")));
+                flags.values.push((arg, value));
+            } else if arg.starts_with('-') || flags.rest.len() == most {
+                flags.fail(&format!("unknown argument {arg:?}"));
+            } else {
+                flags.rest.push(arg);
             }
         }
-        Ok(parsed)
+        flags
+    }
+
+    /// The value of a flag, if it was given.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.iter().rev().find(|(given, _)| given == name).map(|(_, value)| &**value)
+    }
+
+    /// Says what is wrong, and how it is written, and exits.
+    pub fn fail(&self, message: &str) -> ! {
+        eprintln!("{message}\n{}", self.usage);
+        process::exit(2);
     }
 }
 

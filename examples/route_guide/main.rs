@@ -9,11 +9,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod features;
 mod geometry;
 
 use common::Args;
 use geometry::{contains, distance};
-use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -89,31 +89,9 @@ impl routeguide::route_guide::BlockingService for Guide {
     }
 }
 
-/// A row of the database.
-#[derive(Deserialize)]
-struct Row {
-    location: Location,
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Location {
-    latitude: i32,
-    longitude: i32,
-}
-
-impl From<Row> for Feature {
-    fn from(Row { location: Location { latitude, longitude }, name }: Row) -> Self {
-        Self { name, location: Some(Point { latitude, longitude }) }
-    }
-}
-
 fn main() -> turnstile::Result<()> {
     let args = Args::read("127.0.0.1:50051", 4);
-    let rows: Vec<Row> = serde_json::from_str(include_str!("route_guide_db.json"))
-        .expect("the database is compiled in, and was valid when this was");
-    let features = rows.into_iter().map(Feature::from).collect();
-    let guide = Guide { features, notes: Mutex::default() };
+    let guide = Guide { features: features::load(), notes: Mutex::default() };
     let server = Server::builder()
         .add_service(routeguide::route_guide::blocking_server(guide))
         .add_service(reflection::service(routeguide::FILE_DESCRIPTOR_SET))

@@ -14,13 +14,13 @@ impl<M: Serialize + DeserializeOwned> Codec<M> for Json {
 
     fn encode(message: &M) -> Result<Bytes, Status> {
         serde_json::to_vec(message).map(Bytes::from).map_err(|error| {
-            Status::internal(format!("the reply cannot be JSON: {error}")).with_source(error)
+            Status::internal(format!("the message cannot be JSON: {error}")).with_source(error)
         })
     }
 
     fn decode(bytes: Bytes) -> Result<M, Status> {
         serde_json::from_slice(&bytes).map_err(|error| {
-            Status::internal(format!("the request is not the JSON that this method takes: {error}"))
+            Status::internal(format!("the message is not the JSON that this method has: {error}"))
                 .with_source(error)
         })
     }

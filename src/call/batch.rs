@@ -32,6 +32,8 @@ pub struct Batch {
     pub(super) closes: bool,
     pub(super) receives_metadata: bool,
     pub(super) receives_message: bool,
+    /// It is the call's only one: none, or another, is an error.
+    pub(super) receives_only_message: bool,
     pub(super) receives_status: bool,
     pub(super) receives_close: bool,
 }
@@ -145,35 +147,32 @@ impl Batch {
         self
     }
 
-    #[cfg_attr(
-        any(not(test), turnstile_loom),
-        expect(dead_code, reason = "clients use it, and come with channels")
-    )]
     /// Says that no more messages come: a client's half-close. Once a call, behind its last message.
-    pub(crate) fn send_close(mut self) -> Self {
+    pub fn send_close(mut self) -> Self {
         self.closes = true;
         self
     }
 
-    #[cfg_attr(
-        any(not(test), turnstile_loom),
-        expect(dead_code, reason = "clients use it, and come with channels")
-    )]
-    /// Receives the initial metadata that the server answers with; empty when the call ended without,
-    /// and when it was received before.
-    pub(crate) fn receive_initial_metadata(mut self) -> Self {
+    /// Receives the initial metadata that the server answers with:
+    /// [`Event::take_initial_metadata`](crate::Event::take_initial_metadata) is `None` when the call ended
+    /// without, and when it was received before.
+    pub fn receive_initial_metadata(mut self) -> Self {
         self.receives_metadata = true;
         self
     }
 
-    #[cfg_attr(
-        any(not(test), turnstile_loom),
-        expect(dead_code, reason = "clients use it, and come with channels")
-    )]
     /// Receives the status, once every message before it has been received. A batch that has this
     /// operation is always ok: the status says how the rest went.
-    pub(crate) fn receive_status(mut self) -> Self {
+    pub fn receive_status(mut self) -> Self {
         self.receives_status = true;
+        self
+    }
+
+    /// Receives the only message that a client may get: with none, or more, the call has ended with
+    /// UNIMPLEMENTED.
+    pub(crate) fn receive_only_message(mut self) -> Self {
+        self.receives_message = true;
+        self.receives_only_message = true;
         self
     }
 

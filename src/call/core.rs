@@ -11,10 +11,6 @@
 
 #![expect(private_bounds, reason = "there are two sides, and both are in here")]
 
-#[cfg_attr(
-    any(not(test), turnstile_loom),
-    expect(dead_code, reason = "clients use it, and come with channels")
-)]
 mod client;
 mod messages;
 mod observe;
@@ -27,6 +23,7 @@ mod receive;
 mod reply;
 mod server;
 
+pub(crate) use client::{ClientCore, ClientOwner, OnlyReply};
 pub(crate) use messages::{MessageRules, Outgoing};
 pub(crate) use observe::Observer;
 pub(crate) use over::Over;
@@ -120,6 +117,9 @@ trait Side: Sized + Send + Sync + 'static {
         done: &mut Done,
     ) -> Poll<Result<Option<Bytes>, Status>>;
 
+    /// The message that has begun is the last.
+    fn begun_last(_stream: &mut Self::Stream) {}
+
     /// A message goes out that is in no batch.
     fn on_message(_state: &mut State<Self>) {}
 
@@ -187,6 +187,9 @@ impl<S: Side> State<S> {
             let begun = sealed.and_then(|(message, size)| {
                 stream.begin_message(message).map(|()| tally.send(size, done))
             });
+            if self.pending.close.is_some() {
+                S::begun_last(&mut **stream);
+            }
             if begun.is_err() {
                 self.pending.message = None;
                 self.pending.finish(id, false, done, |_| {});

@@ -23,6 +23,8 @@ enum Kind {
 #[derive(Debug, Default)]
 pub(super) struct BatchOutcome {
     pub(super) message: Option<Bytes>,
+    /// Whether it came compressed.
+    pub(super) was_compressed: bool,
     pub(super) is_cancelled: bool,
     /// For the client's end only.
     pub(super) reply: Option<Box<Received>>,
@@ -80,7 +82,9 @@ impl<T: Send + 'static> cq::Event<T, Outcome> {
     pub fn take_call(&mut self) -> Option<Call<T>> {
         match std::mem::take(&mut self.outcome.0) {
             Kind::Call(NewCall { owner, message }) => {
-                self.outcome.0 = Kind::Batch(BatchOutcome { message, ..BatchOutcome::default() });
+                let was_compressed = message.is_some() && owner.core().was_compressed();
+                let batch = BatchOutcome { message, was_compressed, ..BatchOutcome::default() };
+                self.outcome.0 = Kind::Batch(batch);
                 let queue = self.companion.take();
                 queue.map(|queue| Call::new(owner, queue))
             }
@@ -110,21 +114,24 @@ impl<T: Send + 'static> cq::Event<T, Outcome> {
         }
     }
 
-    #[cfg_attr(
-        any(not(test), turnstile_loom),
-        expect(dead_code, reason = "clients use it, and come with channels")
-    )]
-    /// Takes the initial metadata that a batch with `receive_initial_metadata` has received.
-    pub(crate) fn take_initial_metadata(&mut self) -> Option<Metadata> {
+    /// Whether the message that was received came compressed; also when it has been taken. Few need to
+    /// know; messages are the same either way.
+    pub fn was_compressed(&self) -> bool {
+        match &self.outcome.0 {
+            Kind::Batch(batch) => batch.was_compressed,
+            Kind::Call(call) => call.message.is_some() && call.owner.core().was_compressed(),
+            Kind::Nothing => false,
+        }
+    }
+
+    /// Takes the initial metadata that a batch with `receive_initial_metadata` has received. `None` when
+    /// the server has ended the call without: with nothing but a status ("Trailers-Only"), or not at all.
+    pub fn take_initial_metadata(&mut self) -> Option<Metadata> {
         self.received()?.metadata.take()
     }
 
-    #[cfg_attr(
-        any(not(test), turnstile_loom),
-        expect(dead_code, reason = "clients use it, and come with channels")
-    )]
     /// Takes the status, with its trailing metadata, that a batch with `receive_status` has received.
-    pub(crate) fn take_status(&mut self) -> Option<Status> {
+    pub fn take_status(&mut self) -> Option<Status> {
         self.received()?.status.take()
     }
 

@@ -13,7 +13,10 @@ mod tests;
 
 pub use batch::{Batch, StartError};
 pub use core::Reply;
-pub(crate) use core::{CallCore, MessageRules, Observer, OnlyMessage, Outgoing, Over, Owner};
+pub(crate) use core::{
+    CallCore, ClientCore, ClientOwner, MessageRules, Observer, OnlyMessage, OnlyReply, Outgoing,
+    Over, Owner,
+};
 pub(crate) use event::NewCall;
 pub use event::Outcome;
 

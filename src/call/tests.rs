@@ -1,5 +1,7 @@
-//! Tests of calls, each over both transports, and over HTTP/2 with h2's own client and with ours: what
-//! a client and an application see of a call.
+//! Tests of calls, each over both transports: what a client and an application see of a call.
+//!
+//! Most are about the server's end, and have three clients, all with one face ([`Peer`]): h2's own, and
+//! ours ([`ends`]) over HTTP/2 and within the process. Those of [`both_ends`] are about ours.
 //!
 //! There is no socket and no second thread, except where a test says so: a test does something at
 //! one end, and [`Rpc::settle`] works both ends until nothing moves any more. So what has not
@@ -18,19 +20,44 @@ macro_rules! on_both_transports {
         }
 
         mod h2_ends {
+            use crate::call::tests::ends::{Ends, H2Link};
             $(
                 #[test]
                 fn $test() {
-                    super::$test::<crate::call::tests::h2_ends::H2Ends>();
+                    super::$test::<Ends<H2Link>>();
                 }
             )+
         }
 
         mod inproc {
+            use crate::call::tests::ends::{Ends, InprocLink};
             $(
                 #[test]
                 fn $test() {
-                    super::$test::<crate::call::tests::inproc_peer::InprocPeer>();
+                    super::$test::<Ends<InprocLink>>();
+                }
+            )+
+        }
+    };
+}
+
+/// The same of functions about both ends of a call, which are generic over the link between them.
+macro_rules! on_both_links {
+    ($($test:ident),+ $(,)?) => {
+        mod over_h2 {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test::<crate::call::tests::ends::H2Link>();
+                }
+            )+
+        }
+
+        mod in_process {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test::<crate::call::tests::ends::InprocLink>();
                 }
             )+
         }
@@ -38,12 +65,13 @@ macro_rules! on_both_transports {
 }
 
 mod duplex;
-mod h2_ends;
+mod ends;
 mod h2_peer;
-mod inproc_peer;
 mod rpc;
 
 mod batches;
+mod both_ends;
+mod both_schedules;
 #[cfg(any(feature = "gzip", feature = "deflate", feature = "zstd"))]
 mod compression;
 mod endings;
@@ -54,4 +82,5 @@ mod polled;
 mod schedules;
 mod stats;
 
+use ends::{Ends, Link};
 use rpc::{End, Options, Peer, Rpc};

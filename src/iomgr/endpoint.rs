@@ -61,7 +61,6 @@ impl Peer {
     }
 
     /// The peer of what has no endpoint.
-    #[cfg(test)]
     pub(crate) fn in_process() -> Self {
         Self { address: PeerAddress::InProcess, target: None }
     }

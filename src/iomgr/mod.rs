@@ -37,7 +37,8 @@ pub use posix::ListenAddress;
 #[cfg(turnstile_bench)]
 pub(crate) use posix::bench;
 pub(crate) use posix::{
-    AcceptHandler, Bound, Iomgr, Listening, Pollset, PollsetSet, Preferences, TcpListener,
+    AcceptHandler, Bound, Connect, Host, Iomgr, Listening, Pollset, PollsetSet, Preferences,
+    Purpose, TcpListener,
 };
 pub(crate) use sleep::Sleep;
 pub(crate) use timers::TimerId;

@@ -1,11 +1,10 @@
-//! What a server has open: its listeners and its clients' connections.
+//! What a server has open: its listeners, and its clients' connections, also those within the process.
 
 use crate::call::Outcome;
 use crate::cq::PendingOp;
 use crate::iomgr::TcpListener;
 use crate::sync::Mutex;
 use crate::transport::Transport;
-use crate::transport::h2::ServerTransport;
 use slab::Slab;
 use std::mem;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct State {
     listeners: Vec<Arc<TcpListener>>,
-    transports: Slab<Arc<ServerTransport>>,
+    transports: Slab<Arc<dyn Transport>>,
     is_shutting_down: bool,
     /// Completed when the last transport is closed.
     shutdowns: Vec<PendingOp<Outcome>>,
@@ -36,10 +35,10 @@ impl Connections {
     }
 
     /// Adds a connection; `None` if the server is shutting down.
-    pub(super) fn insert(
+    pub(super) fn insert<T: Transport + 'static>(
         &self,
-        make: impl FnOnce(usize) -> Arc<ServerTransport>,
-    ) -> Option<Arc<ServerTransport>> {
+        make: impl FnOnce(usize) -> Arc<T>,
+    ) -> Option<Arc<T>> {
         let mut state = self.state.lock();
         if state.is_shutting_down {
             return None;

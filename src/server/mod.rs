@@ -26,15 +26,18 @@ pub use builder::Builder;
 pub use methods::Method;
 
 use crate::call::{CallCore, MessageRules, NewCall, Observer, OnlyMessage, Outcome, Owner};
+use crate::client::{CallOptions, Channel};
 use crate::cq::{PendingOp, Queue, ShutDown};
 use crate::forked;
-use crate::iomgr::{AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, Pollset, PollsetSet};
+use crate::iomgr::{
+    AcceptHandler, Endpoint, ExecCtx, Iomgr, ListenAddress, PeerAddress, Pollset, PollsetSet,
+};
 use crate::monitor::ServerMonitor;
 use crate::service::Attachment;
 use crate::stats::Stats;
 use crate::status::Status;
-use crate::transport::h2::{Config, ServerTransport};
-use crate::transport::{Acceptor, Head, Stream, shown};
+use crate::transport::h2::{ClientConfig, Config, ServerTransport};
+use crate::transport::{Acceptor, Head, Stream, inproc, shown};
 use bytes::Bytes;
 use connections::Connections;
 use methods::{Methods, Payload};
@@ -296,6 +299,66 @@ impl Server {
     }
 }
 
+impl Server {
+    /// A channel to this server within the process, without a socket: calls are handed over as they are,
+    /// and end as they would over HTTP/2, by the same limits. `options` are what calls have unless they
+    /// say otherwise.
+    ///
+    /// Who calls is [`PeerAddress::InProcess`]. Once the server is shut down calls end with UNAVAILABLE;
+    /// the shutdown waits for those that go on, and not for the channel to be dropped.
+    ///
+    /// A thread that waits for a call runs no handler: threads in [`run`](Self::run) do that, or those
+    /// that wait in the queues of the server's requested calls.
+    ///
+    /// Callable from any thread; never blocks.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// use turnstile::client::blocking::Stub;
+    /// use turnstile::{CallOptions, MethodDescriptor, Response, Server, service};
+    ///
+    /// const GREET: MethodDescriptor<String, String> = MethodDescriptor::unary("/demo.Greeter/Greet");
+    ///
+    /// let greeter = service::Builder::new("demo.Greeter", ())
+    ///     .unary(GREET, |_, name| async move { Ok(Response::new(format!("Hello {}", *name))) })
+    ///     .build();
+    /// let server = Server::builder().add_service(greeter).build_in_process()?;
+    /// thread::scope(|scope| {
+    ///     scope.spawn(|| server.run());
+    ///     let stub = Stub::new(server.in_process_channel(CallOptions::new()));
+    ///     assert_eq!(*stub.unary(&GREET, "you".to_owned())?, "Hello you");
+    ///     server.shutdown(Duration::from_secs(10));
+    ///     Ok::<(), turnstile::Status>(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn in_process_channel(&self, options: CallOptions) -> Channel {
+        let transport = self.connect_in_process(Arc::new(ClientConfig::default()));
+        let iomgr = self.inner.iomgr.clone();
+        Channel::fixed("a server in this process".to_owned(), options, iomgr, transport)
+    }
+
+    /// A way to this server within the process, as a client configured so has it. See [`inproc`] for who
+    /// runs what.
+    pub(super) fn connect_in_process(&self, config: Arc<ClientConfig>) -> Arc<inproc::Channel> {
+        let server = self.inner.clone();
+        let iomgr = server.iomgr.clone();
+        let config = inproc::Config { server: server.config.clone(), client: config };
+        if forked::refuses() {
+            return inproc::Channel::closed(config, server, iomgr);
+        }
+        let _context = ExecCtx::enter();
+        let peer = PeerAddress::InProcess;
+        tracing::debug!(target: "turnstile::connection", parent: None, %peer, "a client connects");
+        let socket = server.monitor.as_ref().map(|monitor| monitor.connect(None, peer));
+        let channel = self.inner.connections.insert(|id| {
+            inproc::Channel::new(id, config.clone(), server.clone(), iomgr.clone(), socket)
+        });
+        channel.unwrap_or_else(|| inproc::Channel::closed(config, server, iomgr))
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         if forked::leaks(&self.inner) {
@@ -371,9 +434,12 @@ impl Inner {
         self.run_queue.run();
     }
 
-    /// Threads that wait for something of this server do its I/O.
+    /// Threads that wait for something of this server do its I/O, and that of the channels which its
+    /// handlers may wait for.
     fn wait_with(&self, pollset: &Arc<Pollset>) {
-        if let Err(error) = self.set.add_pollset(pollset) {
+        let everybody = PollsetSet::everybody(&self.iomgr);
+        let added = self.set.add_pollset(pollset).and_then(|()| everybody.add_pollset(pollset));
+        if let Err(error) = added {
             tracing::error!(%error, "a queue cannot wait for a server's clients");
         }
     }

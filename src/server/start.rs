@@ -49,24 +49,60 @@ impl Builder {
     /// whose path no call can have, or that was added as another kind; services that went to a
     /// server before.
     pub fn build(&mut self) -> Result<Server> {
-        if self.has_given_services {
-            let message = "this builder's services went to the server that it built; make another \
-                           builder, with services of its own";
-            return Err(Error::config(message));
-        }
         if self.listeners.is_empty() {
-            let message = "the server has no address; give it one with Builder::listen";
+            self.check_ungiven()?;
+            let message = "the server has no address; give it one with Builder::listen, or build it \
+                           with Builder::build_in_process";
             return Err(Error::config(message));
         }
+        self.build_with(Self::bind_all)
+    }
+
+    /// Gives a server that listens nowhere, whatever addresses there are: for
+    /// [`in_process_channel`](Server::in_process_channel) alone.
+    ///
+    /// Callable from any thread; never blocks.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), but for addresses.
+    ///
+    /// ```
+    /// use turnstile::client::blocking::Stub;
+    /// use turnstile::{CallOptions, Server};
+    ///
+    /// let server = Server::builder().build_in_process()?;
+    /// let stub = Stub::new(server.in_process_channel(CallOptions::new()));
+    /// # drop((stub, server));
+    /// # Ok::<(), turnstile::Error>(())
+    /// ```
+    pub fn build_in_process(&mut self) -> Result<Server> {
+        self.build_with(|_, _| Ok(Vec::new()))
+    }
+
+    fn build_with(
+        &mut self,
+        bind: impl FnOnce(&Self, &Arc<Iomgr>) -> Result<Vec<Bound>>,
+    ) -> Result<Server> {
+        self.check_ungiven()?;
         self.check_services()?;
         let iomgr = Iomgr::of_process_with(self.engine.as_ref())?;
-        let sockets = self.bind_all(&iomgr)?;
+        let sockets = bind(self, &iomgr)?;
         let (set, run_queue) = (PollsetSet::new(&iomgr), RunQueue::new(iomgr.clone()));
         set.add_set(&PollsetSet::everybody(&iomgr))?;
         sockets.iter().try_for_each(|socket| socket.add_to(&set))?;
         // From here on nothing fails, and what the builder has may be taken.
         self.listeners.retain(|it| matches!(it, Listen::At(_)));
         Ok(self.start(&iomgr, set, run_queue, sockets))
+    }
+
+    /// The services are still here.
+    fn check_ungiven(&self) -> Result<()> {
+        if self.has_given_services {
+            let message = "this builder's services went to the server that it built; make another \
+                           builder, with services of its own";
+            return Err(Error::config(message));
+        }
+        Ok(())
     }
 
     /// Lets the kernel listen, and nobody accept.

@@ -1,6 +1,7 @@
 //! A server over sockets that the test has made, so that it sees each write and each close.
 
 mod engines;
+mod in_process;
 mod observed;
 
 use super::connections::Connections;
@@ -36,6 +37,11 @@ fn server() -> (Server, Queue) {
 
 /// The same over this I/O manager, which nothing else uses.
 fn server_on(iomgr: Arc<Iomgr>) -> (Server, Queue) {
+    server_with(iomgr, Vec::new())
+}
+
+/// The same with handlers.
+fn server_with(iomgr: Arc<Iomgr>, handled: Vec<service::Method>) -> (Server, Queue) {
     let queue = Queue::on(iomgr.clone());
     let (set, run_queue) = (PollsetSet::everybody(&iomgr), RunQueue::new(iomgr.clone()));
     for pollset in [queue.core().pollset(), run_queue.pollset()] {
@@ -45,7 +51,7 @@ fn server_on(iomgr: Arc<Iomgr>) -> (Server, Queue) {
         iomgr,
         set: Arc::new(set),
         config: Arc::default(),
-        methods: Methods::new(Vec::new(), Vec::new(), None, MessageRules::default(), 1000),
+        methods: Methods::new(Vec::new(), handled, None, MessageRules::default(), 1000),
         stats: None,
         monitor: None,
         attachments: Vec::new(),

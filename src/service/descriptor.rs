@@ -129,6 +129,45 @@ impl<Req, Res, C> MethodDescriptor<Req, Res, C> {
         C::decode(bytes)
     }
 
+    /// Writes a request message, for those who call it on a completion queue.
+    ///
+    /// # Errors
+    /// The codec's.
+    ///
+    /// ```
+    /// # use turnstile::MethodDescriptor;
+    /// # const DOUBLE: MethodDescriptor<u64, u64> = MethodDescriptor::unary("/demo.Numbers/Double");
+    /// assert_eq!(DOUBLE.encode_request(&7)?, [0x08, 0x07][..]);
+    /// # Ok::<(), turnstile::Status>(())
+    /// ```
+    pub fn encode_request(&self, request: &Req) -> Result<Bytes, Status>
+    where
+        C: Codec<Req>,
+    {
+        C::encode(request)
+    }
+
+    /// Reads a reply message, for those who call it on a completion queue.
+    ///
+    /// # Errors
+    /// The codec's.
+    ///
+    /// ```
+    /// # use turnstile::{Bytes, Code, MethodDescriptor};
+    /// # const DOUBLE: MethodDescriptor<u64, u64> = MethodDescriptor::unary("/demo.Numbers/Double");
+    /// let number = DOUBLE.decode_reply(Bytes::from_static(&[0x08, 0x0e]))?;
+    /// assert_eq!(number, 14);
+    /// let error = DOUBLE.decode_reply(Bytes::from_static(&[0xff])).unwrap_err();
+    /// assert_eq!(error.code(), Code::Internal);
+    /// # Ok::<(), turnstile::Status>(())
+    /// ```
+    pub fn decode_reply(&self, bytes: Bytes) -> Result<Res, Status>
+    where
+        C: Codec<Res>,
+    {
+        C::decode(bytes)
+    }
+
     /// Writes a reply message, for those who serve it on a completion queue.
     ///
     /// # Errors

@@ -212,7 +212,9 @@ impl<T> DerefMut for Request<T> {
     }
 }
 
-/// A reply with one message, and the metadata that goes before and after it.
+/// A reply with one message, and the metadata that goes before and after it. It derefs to the message.
+///
+/// Made by a handler, and for a client by its stub, which puts in what the server has sent.
 ///
 /// ```
 /// use turnstile::Response;
@@ -228,6 +230,8 @@ pub struct Response<T> {
     metadata: Metadata,
     trailers: Metadata,
     is_uncompressed: bool,
+    /// It came so.
+    was_compressed: bool,
 }
 
 impl<T> Response<T> {
@@ -246,10 +250,11 @@ impl<T> Response<T> {
             metadata: Metadata::new(),
             trailers: Metadata::new(),
             is_uncompressed: false,
+            was_compressed: false,
         }
     }
 
-    /// The message.
+    /// The message, which the response derefs to as well.
     pub fn get_ref(&self) -> &T {
         &self.message
     }
@@ -273,8 +278,8 @@ impl<T> Response<T> {
     /// assert!(response.is_uncompressed());
     /// ```
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Response<U> {
-        let Self { message, metadata, trailers, is_uncompressed } = self;
-        Response { message: map(message), metadata, trailers, is_uncompressed }
+        let Self { message, metadata, trailers, is_uncompressed, was_compressed } = self;
+        Response { message: map(message), metadata, trailers, is_uncompressed, was_compressed }
     }
 
     /// Initial metadata, which goes before the message. It is not sent if the handler has sent
@@ -322,6 +327,25 @@ impl<T> Response<T> {
         self.is_uncompressed
     }
 
+    /// For a client: whether the message came compressed. Few need to know; it is the same either way,
+    /// and is no reason to send it so.
+    ///
+    /// ```no_run
+    /// # use turnstile::{MethodDescriptor, Status, client::blocking::Stub};
+    /// const GREET: MethodDescriptor<String, String> = MethodDescriptor::unary("/demo.Greeter/Greet");
+    ///
+    /// fn does_compress(stub: &Stub) -> Result<bool, Status> {
+    ///     Ok(stub.unary(&GREET, "a".repeat(10_000))?.was_compressed())
+    /// }
+    /// ```
+    pub fn was_compressed(&self) -> bool {
+        self.was_compressed
+    }
+
+    pub(crate) fn set_was_compressed(&mut self, was_compressed: bool) {
+        self.was_compressed = was_compressed;
+    }
+
     /// The message, the initial and the trailing metadata. What is not among them is
     /// [`is_uncompressed`](Self::is_uncompressed): who makes another response of the parts asks
     /// for that first, or uses [`map`](Self::map).
@@ -332,6 +356,20 @@ impl<T> Response<T> {
     /// ```
     pub fn into_parts(self) -> (T, Metadata, Metadata) {
         (self.message, self.metadata, self.trailers)
+    }
+}
+
+impl<T> Deref for Response<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.message
+    }
+}
+
+impl<T> DerefMut for Response<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.message
     }
 }
 

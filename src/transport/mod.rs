@@ -7,14 +7,6 @@
 //! Two transports implement it: [`h2`] over a byte stream, and [`inproc`] within a process.
 
 pub(crate) mod h2;
-#[cfg_attr(
-    not(all(test, not(turnstile_loom))),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the channel within a process, which is for later, and tests use it"
-    )
-)]
 pub(crate) mod inproc;
 
 use crate::compression::{Encoding, Encodings};
@@ -132,7 +124,7 @@ pub(crate) trait Stream: MessageStream {
 }
 
 /// What a client asks for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// `/package.Service/Method`.
     pub(crate) path: http::uri::PathAndQuery,
@@ -162,13 +154,46 @@ pub(crate) struct Answer {
 pub(crate) struct Ended {
     /// The status, with the trailing metadata.
     pub(crate) status: Status,
-    /// The server has not seen the call, and never will: it may begin again, on another connection,
-    /// without anybody's asking (gRFC A6, transparent retries).
-    pub(crate) is_unprocessed: bool,
+    /// No server has looked at the call: it may begin again, on another connection, without anybody's
+    /// asking (gRFC A6, "transparent retries").
+    pub(crate) unprocessed: Option<Unprocessed>,
+}
+
+/// Why nobody has looked at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unprocessed {
+    /// It has not left this process.
+    NotSent,
+    /// The server says so.
+    Refused,
+}
+
+impl Ended {
+    pub(crate) fn processed(status: Status) -> Self {
+        Self { status, unprocessed: None }
+    }
+
+    pub(crate) fn not_sent(status: Status) -> Self {
+        Self { status, unprocessed: Some(Unprocessed::NotSent) }
+    }
+
+    /// Whether it may begin again.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        self.unprocessed.is_some()
+    }
+
+    pub(crate) fn refused(status: Status) -> Self {
+        Self { status, unprocessed: Some(Unprocessed::Refused) }
+    }
 }
 
 /// The client's end of one call's stream. Dropping it cancels the call.
 pub(crate) trait ClientStream: MessageStream {
+    /// The message that has begun is the last: what is sent of it may say so. The half-close comes all the
+    /// same, when it has been taken.
+    fn begun_last(&mut self) {}
+
     /// Says that no more messages come; once, and when the last has been taken.
     ///
     /// # Errors
@@ -186,6 +211,11 @@ pub(crate) trait ClientStream: MessageStream {
     /// Ends the call; its server sees that it is cancelled. `poll_ended` then gives this status, unless
     /// it has given another before, or the call has ended with an error.
     fn cancel(&mut self, status: Status);
+
+    /// What the call waits for before it can be sent, if it does, for the status that ends the wait.
+    fn waits_for(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A connection with any number of streams.
@@ -198,10 +228,6 @@ pub(crate) trait Transport: Send + Sync {
 }
 
 /// A transport at its client's end.
-#[cfg_attr(
-    not(all(test, not(turnstile_loom))),
-    expect(dead_code, reason = "the client, which is being written, and tests use it")
-)]
 pub(crate) trait ClientTransport: Transport {
     /// Begins a call. One that cannot begin has ended, which its stream tells. Calls beyond what the
     /// server takes at once wait inside.

@@ -5,19 +5,15 @@ them, which is not published. Left out is what grpcio cannot do: compress single
 stream, and tell whether a reply was compressed.
 """
 
-import pathlib
 import queue
-import sys
-import tempfile
 import time
 import types
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from grpc_tools import protoc
 
 import harness
-from harness import PROTOS, TIMEOUT, expect, expect_status
+from harness import TIMEOUT, expect, expect_status
+from interop_protos import PROTO, describe, shape
 
 INITIAL = "x-grpc-test-echo-initial"
 TRAILING = "x-grpc-test-echo-trailing-bin"
@@ -37,9 +33,7 @@ class Stub:
 
     def __init__(self, channel, service, classes):
         for method in service.methods:
-            kinds = (method.client_streaming, method.server_streaming)
-            shape = "_".join("stream" if is_stream else "unary" for is_stream in kinds)
-            call = getattr(channel, shape)(
+            call = getattr(channel, shape(method))(
                 f"/{service.full_name}/{method.name}",
                 request_serializer=classes[method.input_type.full_name].SerializeToString,
                 response_deserializer=classes[method.output_type.full_name].FromString,
@@ -47,25 +41,14 @@ class Stub:
             setattr(self, method.name, call)
 
 
-def describe(proto, temp):
-    """Makes the messages and stubs at run time: their modules would be in grpcio's own package."""
-    with tempfile.TemporaryDirectory(prefix="described-", dir=temp) as folder:
-        described = pathlib.Path(folder) / "set.bin"
-        options = [f"-I{PROTOS}", "--include_imports", f"--descriptor_set_out={described}"]
-        if protoc.main(["protoc", *options, proto]) != 0:
-            sys.exit(f"cannot compile {PROTOS / proto}: protoc's message is above")
-        files = descriptor_pb2.FileDescriptorSet.FromString(described.read_bytes()).file
-    pool = descriptor_pool.DescriptorPool()
-    for file in files:
-        pool.AddSerializedFile(file.SerializeToString())
-    classes = message_factory.GetMessageClassesForFiles([file.name for file in files], pool)
-    messages = {name.rpartition(".")[2]: each for name, each in classes.items()}
-    services = pool.FindFileByName(proto).services_by_name
-    stubs = {
+def stubs(proto, temp):
+    """The messages, and a stub for each service."""
+    messages, classes, services = describe(proto, temp)
+    made = {
         f"{name}Stub": lambda channel, service=service: Stub(channel, service, classes)
         for name, service in services.items()
     }
-    return types.SimpleNamespace(**messages), types.SimpleNamespace(**stubs)
+    return messages, types.SimpleNamespace(**made)
 
 
 class Requests:
@@ -248,7 +231,7 @@ def unimplemented_service(peer):
 
 if __name__ == "__main__":
     harness.run(
-        "grpc/testing/test.proto",
+        PROTO,
         [
             empty_unary,
             cacheable_unary,
@@ -267,5 +250,5 @@ if __name__ == "__main__":
             cancel_after_first_response,
             timeout_on_sleeping_server,
         ],
-        describe,
+        stubs,
     )

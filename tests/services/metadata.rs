@@ -23,7 +23,7 @@ fn find<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
 #[test]
 fn metadata_of_a_response_goes_before_the_message_and_with_the_status() {
     fn response() -> Response<Bytes> {
-        let mut response = Response::new("x".into());
+        let mut response = Response::new(Bytes::from("x"));
         *response.metadata_mut() = entry("x-first", "1");
         *response.trailers_mut() = entry("x-last", "2");
         response

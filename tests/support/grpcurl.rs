@@ -113,6 +113,11 @@ impl Running {
 pub(crate) struct Reply(Ended);
 
 impl Reply {
+    /// grpcurl's exit code: 0 where the call has succeeded.
+    pub(crate) fn exit_code(&self) -> Option<i32> {
+        self.0.exit_code
+    }
+
     /// What grpcurl printed: the replies as JSON, where the call has succeeded.
     #[track_caller]
     pub(crate) fn ok(&self) -> &str {

@@ -25,6 +25,10 @@ pub(crate) enum Peer {
     Strace,
     /// The interoperability client of grpc-go.
     GoInteropClient,
+    /// The interoperability server of grpc-go.
+    GoInteropServer,
+    /// The client of grpc-go for servers that break HTTP/2.
+    GoNegativeClient,
 }
 
 /// The path of a peer, or a return from the test that cannot do without it.
@@ -85,6 +89,8 @@ impl Peer {
             Self::Nghttp => on_path_or(&tools, "nghttp"),
             Self::Strace => on_path_or(&tools, "strace"),
             Self::GoInteropClient => vec![tools.join("go-interop/client")],
+            Self::GoInteropServer => vec![tools.join("go-interop/server")],
+            Self::GoNegativeClient => vec![tools.join("go-interop/http2")],
         }
     }
 }

@@ -61,6 +61,11 @@ impl Process {
         self.stdout.wait_for(text, PATIENCE)
     }
 
+    /// Reads its stderr, which must be piped, up to the first line with this text in it.
+    pub(crate) fn wait_for_stderr_line(&mut self, text: &str) -> String {
+        self.stderr.as_mut().expect("stderr is piped").wait_for(text, PATIENCE)
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_some()

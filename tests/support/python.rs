@@ -6,9 +6,27 @@ use std::time::Duration;
 
 use super::peers::{scratch, workspace};
 use super::process::{Ended, Process};
+use super::server::Server;
 
 /// More than the time after which a script ends itself, to show where it was.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(260);
+
+/// A script that serves. It says where it listens as the examples do, and ends with its stdin.
+pub(crate) fn serve(python: impl AsRef<OsStr>, script: &str) -> Server {
+    Server::spawn(script, command(python, script).arg("--temp").arg(scratch()))
+}
+
+/// An interpreter that runs a script in `tests/peers`.
+fn command(python: impl AsRef<OsStr>, script: &str) -> Command {
+    let mut command = Command::new(python);
+    command.arg(workspace().join("tests/peers").join(script));
+    // With fork support grpcio stops its threads now and then.
+    command.env_remove("GRPC_ENABLE_FORK_SUPPORT").env_remove("PYTHONPATH");
+    // The tests' own servers are run under each engine; grpcio does not know all of them.
+    command.env_remove("GRPC_POLL_STRATEGY");
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    command
+}
 
 /// A script to be run.
 pub(crate) struct Script {
@@ -18,14 +36,8 @@ pub(crate) struct Script {
 impl Script {
     /// A script in `tests/peers`, and the address that it talks to.
     pub(crate) fn new(python: impl AsRef<OsStr>, script: &str, target: &str) -> Self {
-        let mut command = Command::new(python);
-        command.arg(workspace().join("tests/peers").join(script));
+        let mut command = command(python, script);
         command.args(["--target", target, "--temp"]).arg(scratch());
-        // With fork support grpcio stops its threads now and then.
-        command.env_remove("GRPC_ENABLE_FORK_SUPPORT").env_remove("PYTHONPATH");
-        // The tests' own servers are run under each engine; grpcio does not know all of them.
-        command.env_remove("GRPC_POLL_STRATEGY");
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
         Self { command }
     }
 

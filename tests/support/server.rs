@@ -3,11 +3,11 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::PATIENCE;
-use super::process::Process;
+use super::process::{Ended, Process};
 
 /// An example that serves. Dropped, it is killed.
 pub(crate) struct Server {
@@ -48,7 +48,13 @@ impl Server {
         Self::spawn(example, command.args(["--listen", "127.0.0.1:0"]))
     }
 
-    fn spawn(example: &str, command: &mut Command) -> Self {
+    /// A server of another project, which has said itself where it listens.
+    pub(crate) fn of(name: &str, process: Process, address: String) -> Self {
+        Self { name: name.to_owned(), process, address }
+    }
+
+    /// Starts any command that says where it listens as the examples do.
+    pub(crate) fn spawn(example: &str, command: &mut Command) -> Self {
         let mut process = Process::spawn(command);
         let line = process.next_line(PATIENCE);
         let address = line
@@ -134,6 +140,12 @@ impl Server {
     fn proc_dir(&self) -> PathBuf {
         Path::new("/proc").join(self.pid().to_string())
     }
+}
+
+/// Runs an example that is a client to its end.
+pub(crate) fn run_client(example: &str, args: &[&str]) -> Ended {
+    let mut command = Command::new(example_path(example));
+    Process::spawn(command.args(args).stderr(Stdio::piped())).join(PATIENCE)
 }
 
 /// Cargo puts examples beside the folder of the test's own executable.

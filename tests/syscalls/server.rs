@@ -18,6 +18,7 @@ use turnstile::{
     Batch, Bytes, Call, CompletionQueue, Deadline, MethodDescriptor, PluckQueue, Server, Status,
 };
 
+use super::client;
 use crate::support::process::Process;
 
 /// Answers each message with itself, while the call is open.
@@ -30,7 +31,7 @@ pub(crate) const THREAD: &str = "serves";
 /// The polling engines that there are.
 const ENGINES: [&str; 3] = ["epollex", "epoll1", "poll"];
 
-const STRATEGY: &str = "GRPC_POLL_STRATEGY";
+pub(super) const STRATEGY: &str = "GRPC_POLL_STRATEGY";
 const ROLE: &str = "TURNSTILE_SYSCALLS_SERVE";
 const SERVING: &str = "serving ";
 
@@ -47,10 +48,13 @@ pub(crate) enum Style {
 }
 
 /// Runs a test once under each engine, or under the one that the environment asks for. `name` is the
-/// test's: in the process that is its server, this serves.
+/// test's: in the process that is its server, this serves, and in that of its client, it calls.
 pub(crate) fn under_each_engine(name: &'static str, test: impl Fn(Place)) {
     if let Ok(role) = env::var(ROLE) {
         return serve(&role);
+    }
+    if let Some(role) = client::role() {
+        return client::call(&role);
     }
     let engines = match env::var(STRATEGY) {
         Ok(engine) => vec![engine],
@@ -61,7 +65,7 @@ pub(crate) fn under_each_engine(name: &'static str, test: impl Fn(Place)) {
 
 /// Where a test's server runs.
 pub(crate) struct Place {
-    test: &'static str,
+    pub(super) test: &'static str,
     pub(crate) engine: String,
 }
 
@@ -97,7 +101,7 @@ impl Place {
     }
 }
 
-fn this_program() -> PathBuf {
+pub(super) fn this_program() -> PathBuf {
     env::current_exe().expect("the test binary has a path")
 }
 
@@ -111,11 +115,14 @@ pub(crate) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The server first: a tracer that is killed leaves it behind, without the system calls that
-        // were to be traced.
-        let pid = self.pid.to_string();
-        let _ = Command::new("sh").args(["-c", "kill -KILL \"$1\"", "sh", &pid]).status();
+        kill(self.pid);
     }
+}
+
+/// Kills a process that may be traced: before its tracer, which would leave it behind, without the system
+/// calls that were to be traced.
+pub(super) fn kill(pid: u32) {
+    let _ = Command::new("sh").args(["-c", "kill -KILL \"$1\"", "sh", &pid.to_string()]).status();
 }
 
 /// Serves as it was told, until the standard input ends.

@@ -1,11 +1,10 @@
-//! A server whose system calls strace writes down.
+//! A process whose system calls strace writes down.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
-use super::server::{Place, Running, Style};
 use crate::support::peers::{self, Peer, scratch};
 
 /// Where strace is, if it is there and may trace.
@@ -27,30 +26,29 @@ pub(crate) fn find() -> Option<PathBuf> {
     None
 }
 
-/// A server under strace.
-pub(crate) struct Traced {
-    pub(crate) server: Running,
+/// A process under strace.
+pub(crate) struct Traced<P> {
+    pub(crate) process: P,
     log: PathBuf,
     /// Up to where the log has been read.
     seen: u64,
 }
 
-impl Traced {
-    /// Starts a server of which these system calls are noted.
+impl<P> Traced<P> {
+    /// Starts a process of which these system calls are noted: `start` is given the command that lacks the
+    /// program to run, and `name` is told from other processes.
     pub(crate) fn start(
         strace: &Path,
-        place: &Place,
-        style: Style,
-        threads: usize,
+        name: &str,
         calls: &[&str],
+        start: impl FnOnce(&mut Command) -> P,
     ) -> Self {
-        let log = scratch().join(format!("{}-{style:?}-{}.strace", place.engine, process::id()));
+        let log = scratch().join(format!("{name}-{}.strace", process::id()));
         let mut command = Command::new(strace);
         // With a filter in the kernel no other call becomes slower.
         command.args(["-f", "-qq", "--seccomp-bpf", "-e", "signal=none", "-e"]);
         command.arg(format!("trace={}", calls.join(","))).arg("-o").arg(&log);
-        let server = place.serve_under(&mut command, style, threads);
-        Self { server, log, seen: 0 }
+        Self { process: start(&mut command), log, seen: 0 }
     }
 
     /// The calls since the last time, one a line, as strace has them. A call is in the log before its
@@ -66,7 +64,7 @@ impl Traced {
     }
 }
 
-impl Drop for Traced {
+impl<P> Drop for Traced<P> {
     fn drop(&mut self) {
         // It is in nobody's way if it stays.
         let _ = fs::remove_file(&self.log);

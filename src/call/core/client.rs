@@ -5,21 +5,59 @@ use super::observe::Tally;
 use super::pending::Done;
 use super::{Core, Outgoing, Side, State};
 use crate::call::batch::{Batch, OpKind, StartErrorCause};
+use crate::forked;
 use crate::iomgr::{ExecCtx, Iomgr};
 use crate::metadata::Metadata;
-use crate::status::Status;
+use crate::status::{Code, Status};
 use crate::transport::{ClientStream, MessageStream};
 use bytes::Bytes;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
+use std::{fmt, mem};
+
+mod stub;
+
+pub(crate) use stub::OnlyReply;
+
+/// "Response cardinality violation" of gRPC's status code document.
+const NO_REPLY: Status = Status::from_static(
+    Code::Unimplemented,
+    "the server has ended the call with OK and sent no reply, and the method has one",
+);
+const SECOND_REPLY: Status = Status::from_static(
+    Code::Unimplemented,
+    "the server has sent a second reply, and the method has one",
+);
 
 /// A call, as the client that has made it knows it.
 pub(crate) type ClientCore = Core<Client>;
 
 /// The client's end.
 pub(crate) struct Client(());
+
+/// The one whose call it is. Dropping it cancels the call, unless that is over.
+pub(crate) struct ClientOwner(Arc<ClientCore>);
+
+impl ClientOwner {
+    pub(crate) fn core(&self) -> &Arc<ClientCore> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClientOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOwner").finish_non_exhaustive()
+    }
+}
+
+impl Drop for ClientOwner {
+    fn drop(&mut self) {
+        if !forked::leaks(&self.0) && !self.0.is_over() {
+            self.0.cancel(Status::cancelled("the application has let go of the call"));
+        }
+    }
+}
 
 /// What a call has at the client only.
 pub(crate) struct Made {
@@ -29,6 +67,10 @@ pub(crate) struct Made {
     next: Option<Bytes>,
     /// The last message has been received, or taken as the next.
     is_at_end: bool,
+    /// The method has exactly one reply: none, or a second one, is an error.
+    has_one_reply: bool,
+    /// It has come.
+    has_reply: bool,
 }
 
 /// The initial metadata of the server.
@@ -41,17 +83,24 @@ enum Answer {
 
 impl ClientCore {
     /// A call that has begun on `stream`, and sends what is compressed as `rules` say.
-    pub(crate) fn new(
+    pub(crate) fn begun(
         stream: Box<dyn ClientStream>,
         iomgr: Arc<Iomgr>,
         deadline: Option<Instant>,
         rules: MessageRules,
-    ) -> Arc<Self> {
+    ) -> ClientOwner {
         let messages = Messages::new(rules, None, rules.compression);
         let answer = Answer::Awaited;
-        let own = Made { is_half_closed: false, answer, next: None, is_at_end: false };
+        let own = Made {
+            is_half_closed: false,
+            answer,
+            next: None,
+            is_at_end: false,
+            has_one_reply: false,
+            has_reply: false,
+        };
         let state = State::new(stream, messages, Tally::new(false), own);
-        Self::with_stream(Client(()), iomgr, deadline, rules, state)
+        ClientOwner(Self::with_stream(Client(()), iomgr, deadline, rules, state))
     }
 
     /// The initial metadata that the server answers with; empty if the call ended without.
@@ -62,7 +111,8 @@ impl ClientCore {
         let _context = ExecCtx::enter();
         self.poll_state(poller, |state, context, done, poller| {
             state.advance(context, done);
-            let answer = state.poll_answer(context).map(|()| state.take_metadata());
+            let answer =
+                state.poll_answer(context).map(|()| state.take_metadata().unwrap_or_default());
             if answer.is_pending() {
                 poller.wait_in(&mut state.pollers.read, done);
             }
@@ -103,6 +153,10 @@ impl Side for Client {
         stream
     }
 
+    fn begun_last(stream: &mut Self::Stream) {
+        stream.begun_last();
+    }
+
     fn move_on(
         state: &mut State<Self>,
         context: &mut Context<'_>,
@@ -119,7 +173,14 @@ impl Side for Client {
 
     /// The server sees that the call is cancelled.
     fn cut_off(state: &mut State<Self>, status: Status, done: &mut Done) {
+        let mut status = status;
         if let Some(stream) = &mut state.stream {
+            status = match stream.waits_for() {
+                Some(what) if status.code() == Code::DeadlineExceeded => {
+                    Status::deadline_exceeded(format!("{}; {what}", status.message()))
+                }
+                _ => status,
+            };
             stream.cancel(status.clone());
         }
         done.drop_message(state.own.next.take().map(Outgoing::from));
@@ -131,7 +192,7 @@ impl Side for Client {
         state.pending.fail_sends(done);
         if let Some(id) = state.pending.receive_metadata.take() {
             let metadata = state.take_metadata();
-            state.pending.finish(id, true, done, |it| it.received().metadata = Some(metadata));
+            state.pending.finish(id, true, done, |it| it.received().metadata = metadata);
         }
         if let Some(id) = state.pending.receive_message.take() {
             state.pending.finish(id, true, done, |_| {});
@@ -167,6 +228,7 @@ impl Side for Client {
             state.stream.iter_mut().for_each(|stream| stream.cancel(status.clone()));
             None
         });
+        let next = state.allowed(next, done);
         state.own.is_at_end = next.is_none();
         Poll::Ready(Ok(next))
     }
@@ -188,10 +250,23 @@ impl Side for Client {
 
     fn on_file(state: &mut State<Self>, batch: &mut Batch) {
         state.own.is_half_closed |= batch.closes;
+        state.own.has_one_reply |= batch.receives_only_message;
     }
 }
 
 impl State<Client> {
+    /// The message, if there may be one more.
+    fn allowed(&mut self, message: Option<Bytes>, done: &mut Done) -> Option<Bytes> {
+        let own = &mut self.own;
+        let message = message?;
+        if own.has_one_reply && mem::replace(&mut own.has_reply, true) {
+            done.drop_message(Some(Outgoing::from(message)));
+            self.stream.iter_mut().for_each(|stream| stream.cancel(SECOND_REPLY));
+            return None;
+        }
+        Some(message)
+    }
+
     /// Behind the last message.
     fn send_close(&mut self, done: &mut Done) {
         if self.pending.message.is_some() {
@@ -210,14 +285,18 @@ impl State<Client> {
         }
         self.pending.receive_metadata = None;
         let metadata = self.take_metadata();
-        self.pending.finish(id, true, done, |it| it.received().metadata = Some(metadata));
+        self.pending.finish(id, true, done, |it| it.received().metadata = metadata);
     }
 
     fn receive_message(&mut self, context: &mut Context<'_>, done: &mut Done) {
         let Some(id) = self.pending.receive_message else { return };
         let Poll::Ready(Ok(message)) = Client::poll_next(self, context, done) else { return };
         self.pending.receive_message = None;
-        self.pending.finish(id, true, done, |it| it.message = message);
+        // One that was kept as the next was the last to come, too.
+        let was_compressed = message.is_some() && self.messages.was_compressed;
+        self.pending.finish(id, true, done, |it| {
+            (it.message, it.was_compressed) = (message, was_compressed);
+        });
     }
 
     fn receive_status(&mut self, context: &mut Context<'_>, done: &mut Done) {
@@ -242,10 +321,10 @@ impl State<Client> {
         Poll::Ready(())
     }
 
-    fn take_metadata(&mut self) -> Metadata {
+    fn take_metadata(&mut self) -> Option<Metadata> {
         match mem::replace(&mut self.own.answer, Answer::Taken) {
-            Answer::Come(metadata) => metadata,
-            Answer::Awaited | Answer::Taken => Metadata::new(),
+            Answer::Come(metadata) => Some(metadata),
+            Answer::Awaited | Answer::Taken => None,
         }
     }
 
@@ -261,9 +340,12 @@ impl State<Client> {
         let Some(stream) = self.stream.as_mut().filter(|_| self.own.is_at_end) else {
             return Poll::Pending;
         };
-        let ended = ready!(stream.poll_ended(context));
-        self.over(ended.status.clone(), done);
-        Poll::Ready(ended.status)
+        let status = ready!(stream.poll_ended(context)).status;
+        let lacks_reply = status.is_ok() && self.own.has_one_reply && !self.own.has_reply;
+        let status =
+            if lacks_reply { NO_REPLY.with_metadata(status.into_metadata()) } else { status };
+        self.over(status.clone(), done);
+        Poll::Ready(status)
     }
 
     fn over(&mut self, status: Status, done: &mut Done) {

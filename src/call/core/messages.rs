@@ -5,7 +5,7 @@
 //! its other calls, does not wait for it.
 
 use super::server::Sent;
-use super::{CallCore, Core, Side};
+use super::{CallCore, ClientCore, Core, Side};
 use crate::compression::Encoding;
 use crate::iomgr::drop_later;
 use crate::stats::MessageSize;
@@ -38,7 +38,7 @@ pub(super) struct Messages {
     /// What the compressed ones that come are compressed with.
     pub(super) receives: Option<Encoding>,
     /// Whether the last one was.
-    was_compressed: bool,
+    pub(super) was_compressed: bool,
     /// The same for what is sent, which is this end's to choose until it sends initial metadata.
     pub(super) sends: Option<Encoding>,
 }
@@ -164,5 +164,13 @@ impl CallCore {
     /// Whether the request message that was received last was compressed.
     pub(crate) fn was_compressed(&self) -> bool {
         self.head().encoding.is_some() && self.state.lock().messages.was_compressed
+    }
+}
+
+impl ClientCore {
+    /// Whether the reply that was received last was compressed. One that is kept for who waits for the
+    /// status counts as received.
+    pub(crate) fn was_compressed(&self) -> bool {
+        self.state.lock().messages.was_compressed
     }
 }

@@ -93,7 +93,10 @@ impl State<Server> {
         let Poll::Ready(result) = self.next_message(context, done) else { return Ok(()) };
         let message = result?;
         self.pending.receive_message = None;
-        self.pending.finish(id, true, done, |outcome| outcome.message = message);
+        let was_compressed = message.is_some() && self.messages.was_compressed;
+        self.pending.finish(id, true, done, |outcome| {
+            (outcome.message, outcome.was_compressed) = (message, was_compressed);
+        });
         Ok(())
     }
 

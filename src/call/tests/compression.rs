@@ -1,14 +1,20 @@
 //! Compression: what a call's messages are to both ends, and what they are on the wire.
 
 use super::h2_peer::H2Peer;
-use super::{Options, Peer, Rpc};
-use crate::call::{Batch, Reply};
+use super::{Ends, Link, Options, Peer, Rpc};
+use crate::call::{Batch, MessageRules, Reply};
 use crate::compression::Encoding;
 use crate::metadata::Metadata;
 use crate::stats::{CallInfo, MessageSize, Stats};
 use crate::status::{Code, Status};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+on_both_links! {
+    what_the_server_does_not_read_is_refused_with_what_it_does,
+    both_ends_compress_what_the_other_reads,
+}
 
 on_both_transports! {
     requests_of_every_encoding_are_received_as_they_were,
@@ -128,6 +134,48 @@ fn a_limit_is_for_what_the_application_sees<P: Peer>() {
     assert_eq!(status.message(), "sent message larger than max (1001 vs. 1000)");
 }
 
+fn what_the_server_does_not_read_is_refused_with_what_it_does<L: Link>() {
+    for &encoding in Encoding::ALL {
+        let options = || Options { server_accepts: &[], ..Options::default() };
+        let rpc = &mut Rpc::<Ends<L>>::with(options());
+        rpc.client.compress_with(encoding);
+        let call = rpc.client.call_with(Metadata::new(), None);
+        rpc.settle();
+        assert_eq!(rpc.others(), 0, "the server is told of no call");
+        let refused = call.core().poll_status(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(status) = refused else { panic!("it is refused") };
+        assert_eq!(status.code(), Code::Unimplemented);
+        let expected = format!("messages are encoded as \"{encoding}\"");
+        assert!(status.message().starts_with(&expected), "{status}");
+        assert!(status.message().ends_with("it takes identity"), "{status}");
+    }
+}
+
+fn both_ends_compress_what_the_other_reads<L: Link>() {
+    let encoding = Encoding::ALL[0];
+    for accepts in [ALL, "identity"] {
+        let sizes = Arc::new(Sizes::default());
+        let options = Options {
+            requests: Some(encoding),
+            replies: Some(encoding),
+            accepts,
+            stats: Some(sizes.clone()),
+            client_rules: MessageRules { max_receive_size: LONG, ..MessageRules::default() },
+            ..Options::default()
+        };
+        let mut rpc = Rpc::<Ends<L>>::with(options);
+        assert_eq!(rpc.call().compression(), Some(encoding).filter(|_| accepts == ALL));
+        rpc.send(long(1));
+        assert_eq!(run(&mut rpc, Batch::new().receive_message()), Some(long(1)));
+        run(&mut rpc, Batch::new().send_message(long(2)));
+        assert_eq!(rpc.receive(), long(2));
+        let short = encoding.compress(&long(1)).unwrap().len();
+        let reply = if accepts == ALL { encoding.compress(&long(2)).unwrap().len() } else { LONG };
+        let sizes: Vec<_> = sizes.0.lock().unwrap().iter().map(|it| it.compressed).collect();
+        assert_eq!(sizes, [short, reply], "what travels");
+    }
+}
+
 /// What the client's head says of the encoding, and of those that it may use itself.
 fn encodings(rpc: &mut Rpc<H2Peer>) -> [Option<String>; 2] {
     let metadata = rpc.client.initial_metadata().expect("the head has come");
@@ -208,7 +256,7 @@ fn h2_a_message_in_an_encoding_that_is_the_calls_no_more_goes_uncompressed() {
     let mut rpc = Rpc::<H2Peer>::with(options);
     let mut message = Some(rpc.handled().pack(long(1)));
     rpc.call().set_compression(None).unwrap();
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut context = Context::from_waker(Waker::noop());
     while rpc.handled().poll_send_message(&mut message, &mut context).is_pending() {
         rpc.settle();
         let _ = rpc.try_receive();

@@ -35,7 +35,12 @@ impl End {
 }
 
 pub(super) struct Options {
+    /// What the client tells the server.
     pub(super) timeout: Option<Duration>,
+    /// What it keeps to itself.
+    pub(super) client_timeout: Option<Duration>,
+    /// What its messages may be, but for the compression.
+    pub(super) client_rules: MessageRules,
     pub(super) max_message_size: usize,
     /// The limit of a message that the server sends.
     pub(super) max_send_size: usize,
@@ -48,6 +53,8 @@ pub(super) struct Options {
     pub(super) replies: Option<Encoding>,
     /// What the client compresses its messages with, where messages are compressed at all.
     pub(super) requests: Option<Encoding>,
+    /// What the server can read, where a test may choose.
+    pub(super) server_accepts: &'static [Encoding],
     /// What the client says that it can read, where it says that.
     pub(super) accepts: &'static str,
 }
@@ -56,6 +63,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             timeout: None,
+            client_timeout: None,
+            client_rules: MessageRules::default(),
             max_message_size: 4 * 1024 * 1024,
             max_send_size: usize::MAX,
             window: 64 * 1024,
@@ -63,6 +72,7 @@ impl Default for Options {
             stats: None,
             replies: None,
             requests: None,
+            server_accepts: Encoding::ALL,
             accepts: "identity",
         }
     }
@@ -248,10 +258,15 @@ impl<P: Peer, T: Send + 'static> Rpc<P, T> {
 
     /// Waits for an event that needs a clock.
     pub(super) fn wait_event(&mut self) -> crate::cq::Event<T, Outcome> {
+        self.wait_for(Self::try_event)
+    }
+
+    /// Works both ends until something is there that needs a clock.
+    pub(super) fn wait_for<R>(&mut self, mut look: impl FnMut(&mut Self) -> Option<R>) -> R {
         let patience = Deadline::after(PATIENCE);
         loop {
-            if let Some(event) = self.try_event() {
-                return event;
+            if let Some(found) = look(self) {
+                return found;
             }
             assert!(!patience.has_passed(), "nothing happened");
             self.server.work(patience);
@@ -298,6 +313,18 @@ impl<P: Peer, T: Send + 'static> Rpc<P, T> {
         self.client.end().expect("no message comes, so how it ended is known")
     }
 
+    /// How many calls have come besides that of the test.
+    pub(super) fn others(&self) -> usize {
+        self.server.calls.lock().unwrap().len()
+    }
+
+    /// Ends these.
+    pub(super) fn finish_others(&mut self, status: &Status) {
+        let others: Vec<_> = self.server.calls.lock().unwrap().drain(..).collect();
+        others.iter().for_each(|other| other.core().finish(status.clone().into()));
+        self.settle();
+    }
+
     /// How many transports are closed.
     pub(super) fn closed(&self) -> usize {
         self.server.closed.lock().unwrap().len()
@@ -306,11 +333,12 @@ impl<P: Peer, T: Send + 'static> Rpc<P, T> {
     fn poll_until_stuck<R>(&mut self, mut poll: impl FnMut(&mut P) -> Poll<R>) -> Poll<R> {
         let mut idle = 0;
         while idle < 2 {
+            // A poll may do all that there is to do.
+            let before = self.client.activity();
             if let Poll::Ready(result) = poll(&mut self.client) {
                 self.settle();
                 return Poll::Ready(result);
             }
-            let before = self.client.activity();
             self.settle();
             idle = if self.client.activity() == before { idle + 1 } else { 0 };
         }

@@ -1,6 +1,8 @@
-//! Where a server listens, as text and as it is.
+//! Where a server is, as text and as it is.
 
 mod tcp;
+
+pub(crate) use tcp::Purpose;
 
 use super::sys::{self, RawAddress};
 use crate::iomgr::endpoint::{PeerAddress, UnixCredentials, UnixPeer};
@@ -40,37 +42,41 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// Reads `host:port`, `ipv4:host:port`, `ipv6:[host]:port`, `unix:path`, `unix:///path` or
-    /// `unix-abstract:name`, as gRPC's naming document has them. A host name may stand for several
-    /// addresses; asking the system for them blocks.
+    /// Reads where a server is to listen: `host:port`, `ipv4:host:port`, `ipv6:[host]:port`, `unix:path`,
+    /// `unix:///path` or `unix-abstract:name`, as gRPC's naming document has them. A host name may stand
+    /// for several addresses; asking the system for them blocks.
     ///
     /// # Errors
     /// `InvalidInput` for what cannot be read, with what to write instead, and for a name that the
     /// system does not know.
     pub(crate) fn resolve(text: &str) -> io::Result<Vec<Self>> {
-        if let Some(name) = text.strip_prefix("unix-abstract:") {
-            return Ok(vec![Self::Abstract(name.as_bytes().to_vec())]);
-        }
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.is_empty() {
-                Err(unreadable(text, "the path is missing; write unix:/path"))
-            } else {
-                Ok(vec![Self::Unix(PathBuf::from(OsStr::from_bytes(path.as_bytes())))])
-            };
-        }
-        let host = text.strip_prefix("ipv4:").or_else(|| text.strip_prefix("ipv6:"));
-        let host = tcp::read(host.unwrap_or(text)).map_err(|cause| unreadable(text, &cause))?;
-        let unknown = |cause: &str| {
-            let what = format!("{:?} is no name that this machine knows ({cause})", host.0);
-            unreadable(text, &format!("{what}; an IP address needs no name"))
+        let found = match Self::read_unix(text) {
+            Some(unix) => unix.map(|address| vec![address]),
+            None => {
+                let host = text.strip_prefix("ipv4:").or_else(|| text.strip_prefix("ipv6:"));
+                Host::read(host.unwrap_or(text), Purpose::Listen).and_then(|host| host.look_up())
+            }
         };
-        let addresses = host.to_socket_addrs().map_err(|error| unknown(&error.to_string()))?;
-        let addresses: Vec<Self> = addresses.map(Self::Tcp).collect();
-        if addresses.is_empty() {
-            return Err(unknown("it has no address"));
+        found.map_err(|cause| {
+            let text = format!("cannot listen on {text:?}: {cause}");
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })
+    }
+
+    /// Reads the address of a UNIX socket; `None` if it is another's.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    pub(crate) fn read_unix(text: &str) -> Option<Result<Self, String>> {
+        if let Some(name) = text.strip_prefix("unix-abstract:") {
+            return Some(Ok(Self::Abstract(name.as_bytes().to_vec())));
         }
-        Ok(addresses)
+        let path = text.strip_prefix("unix:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        Some(match path {
+            "" => Err("the path is missing; write unix:/path".to_owned()),
+            _ => Ok(Self::Unix(PathBuf::from(OsStr::from_bytes(path.as_bytes())))),
+        })
     }
 
     /// The peer of a connection that came in here, or leads here, and whose IP address is known
@@ -126,8 +132,40 @@ fn unix_peer(path: PathBuf, connection: BorrowedFd<'_>) -> PeerAddress {
     PeerAddress::Unix(UnixPeer::new(path, credentials))
 }
 
-fn unreadable(text: &str, cause: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("cannot listen on {text:?}: {cause}"))
+/// A host, by its name or IP address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    name: String,
+    port: u16,
+}
+
+impl Host {
+    /// Reads `host:port`, where an IPv6 address has brackets.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    pub(crate) fn read(text: &str, purpose: Purpose) -> Result<Self, String> {
+        let (name, port) = tcp::read(text, purpose)?;
+        Ok(Self { name: name.to_owned(), port })
+    }
+
+    /// Asks the system for the host's addresses, which blocks, but for an IP address.
+    ///
+    /// # Errors
+    /// That it knows none.
+    pub(crate) fn look_up(&self) -> Result<Vec<ListenAddress>, String> {
+        let unknown = |cause: &str| {
+            let what = format!("{:?} is no name that this machine knows ({cause})", self.name);
+            format!("{what}; an IP address needs no name")
+        };
+        let addresses = (&*self.name, self.port).to_socket_addrs();
+        let addresses = addresses.map_err(|error| unknown(&error.to_string()))?;
+        let addresses: Vec<_> = addresses.map(ListenAddress::Tcp).collect();
+        if addresses.is_empty() {
+            return Err(unknown("it has no address"));
+        }
+        Ok(addresses)
+    }
 }
 
 #[cfg(test)]

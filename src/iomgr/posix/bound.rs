@@ -87,7 +87,7 @@ impl Bound {
         let adopt = move || {
             let (socket, address) = match sys::family_of_listener(&socket)? {
                 Family::Ip => {
-                    options.set_user_timeout(&socket)?;
+                    sys::set_user_timeout(&socket, options.user_timeout)?;
                     let listener = TcpListener::from(socket);
                     listener.set_nonblocking(true)?;
                     let address = ListenAddress::Tcp(listener.local_addr()?);

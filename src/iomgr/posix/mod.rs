@@ -23,10 +23,6 @@ mod watch;
 
 mod address;
 mod bound;
-#[cfg_attr(
-    any(not(test), turnstile_loom),
-    expect(dead_code, reason = "channels, which connect, come with their issue")
-)]
 mod tcp_client;
 mod tcp_endpoint;
 mod tcp_listener;
@@ -36,6 +32,7 @@ mod tcp_listener;
 pub(crate) mod bench;
 
 pub use address::ListenAddress;
+pub(crate) use address::{Host, Purpose};
 pub(crate) use bound::Bound;
 pub(crate) use engine::Preferences;
 pub(crate) use manager::Iomgr;
@@ -43,6 +40,7 @@ pub(crate) use pollee::PollTarget;
 pub(crate) use pollset::Pollset;
 pub(crate) use pollset_set::PollsetSet;
 pub(crate) use sys::Listening;
+pub(crate) use tcp_client::Connect;
 pub(crate) use tcp_listener::{AcceptHandler, TcpListener};
 
 #[cfg(all(test, turnstile_loom))]

@@ -33,6 +33,7 @@ pub(crate) struct Connect {
     iomgr: Arc<Iomgr>,
     set: Option<Arc<PollsetSet>>,
     left: vec::IntoIter<ListenAddress>,
+    user_timeout: Option<Duration>,
     attempt: Option<Attempt>,
     /// `None` without a deadline.
     time: Option<Sleep>,
@@ -54,10 +55,18 @@ impl Connect {
             iomgr: iomgr.clone(),
             set: set.cloned(),
             left: addresses.into_iter(),
+            user_timeout: None,
             attempt: None,
             time: until.map(|instant| Sleep::until(iomgr, instant)),
             failures: Vec::new(),
         }
+    }
+
+    /// A TCP connection ends when what it sends is not acknowledged for so long: see
+    /// [`sys::set_user_timeout`].
+    pub(crate) fn with_user_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.user_timeout = timeout;
+        self
     }
 
     fn fail(&mut self, error: io::Error) {
@@ -82,7 +91,7 @@ impl Future for Connect {
                 let Some(address) = this.left.next() else {
                     return Poll::Ready(Err(this.give_up()));
                 };
-                this.attempt = Some(Attempt::new(address));
+                this.attempt = Some(Attempt::new(address, this.user_timeout));
                 continue;
             };
             match attempt.poll(&this.iomgr, this.set.as_deref(), context) {
@@ -102,6 +111,7 @@ impl Future for Connect {
 /// One address.
 pub(super) struct Attempt {
     address: ListenAddress,
+    user_timeout: Option<Duration>,
     progress: Progress,
     next_wait: Duration,
 }
@@ -115,8 +125,8 @@ enum Progress {
 }
 
 impl Attempt {
-    pub(super) fn new(address: ListenAddress) -> Self {
-        Self { address, progress: Progress::New, next_wait: FIRST_WAIT }
+    pub(super) fn new(address: ListenAddress, user_timeout: Option<Duration>) -> Self {
+        Self { address, user_timeout, progress: Progress::New, next_wait: FIRST_WAIT }
     }
 
     fn poll(
@@ -149,6 +159,9 @@ impl Attempt {
     fn begin(&mut self, iomgr: &Arc<Iomgr>, set: Option<&PollsetSet>) -> io::Result<Progress> {
         match sys::connect(&self.address.raw()?) {
             Ok(socket) => {
+                if let ListenAddress::Tcp(_) = self.address {
+                    sys::set_user_timeout(&socket, self.user_timeout)?;
+                }
                 let fd = Fd::new(iomgr, socket)?;
                 set.map_or(Ok(()), |set| set.add_fd(fd.pollee()))?;
                 Ok(Progress::UnderWay(fd))

@@ -7,6 +7,7 @@ mod stream;
 mod why;
 
 pub(crate) use config::{ClientConfig, Keepalives, user_agent};
+pub(in crate::transport) use request::head_of;
 
 use super::clock::{Activity, Clock, Due};
 use super::driven::{ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AT_CLOCK, Progress};
@@ -85,7 +86,7 @@ impl ClientTransport {
             is_finishing: false,
             why: None,
         };
-        let clock = Clock::new(config.keepalive.timeouts());
+        let clock = Clock::new(config.timeouts());
         let end = Client { config, connected, calls: Calls::default() };
         Self::with(end, peer, traffic, iomgr, clock, driving)
     }
@@ -110,9 +111,9 @@ impl ClientTransport {
     }
 
     fn activity(&self) -> Activity {
-        let has_calls = self.end.calls.are_there();
-        let may_ping = has_calls || self.end.config.keepalive.without_calls;
-        Activity { received: self.traffic.received(), may_ping, idle_after: None }
+        let idle_after = self.end.calls.idle_after();
+        let may_ping = idle_after.is_none() || self.end.config.keepalive.without_calls;
+        Activity { received: self.traffic.received(), may_ping, idle_after }
     }
 
     /// Does what other threads and the timer have asked for.
@@ -155,11 +156,21 @@ impl ClientTransport {
                         Phase::Handshake(_) | Phase::Closed => None,
                     });
                 }
+                Due::Idle => self.leave_idle(driver),
                 // A server's.
-                Due::GoAway | Due::Linger | Due::Idle | Due::Age | Due::Grace => {}
+                Due::GoAway | Due::Linger | Due::Age | Due::Grace => {}
             }
         }
         self.set_timer(driver);
+    }
+
+    /// There was no call for long. One that begins now goes to another connection.
+    fn leave_idle(&self, driver: &mut Driver<Driving>) {
+        driver.own.is_leaving = true;
+        let why = why::idle(&self.peer);
+        let told = GoAway { is_of_pings: false, text: why.message().to_owned() };
+        self.end.calls.refuse(why);
+        self.end.connected.on_go_away(told);
     }
 
     /// The connection has nothing left to do, and a moment to say so.
@@ -281,7 +292,7 @@ impl End for Client {
 impl transport::ClientTransport for ClientTransport {
     fn start(self: Arc<Self>, request: Request) -> Box<dyn ClientStream> {
         let (accepts, timeout) = (request.accepts, request.timeout);
-        let head = match request::head_of(request, &self.end.config) {
+        let head = match head_of(request, &self.end.config) {
             Ok(head) => head,
             Err(status) => return Box::new(H2ClientStream::failed(&self, status)),
         };

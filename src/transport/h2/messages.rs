@@ -20,6 +20,7 @@ pub(super) struct Sender {
     stream: SendStream<Payload>,
     /// What h2 has not taken of the message that is being sent.
     message: Option<Payload>,
+    ends_with_message: bool,
     free_bytes: usize,
 }
 
@@ -132,12 +133,22 @@ impl Input {
 
 impl Sender {
     pub(super) fn new(stream: SendStream<Payload>) -> Self {
-        Self { stream, message: None, free_bytes: FREE_BYTES }
+        Self { stream, message: None, ends_with_message: false, free_bytes: FREE_BYTES }
     }
 
     /// Begins to send a message.
     pub(super) fn begin(&mut self, message: Payload) {
         self.message = Some(message);
+    }
+
+    /// The message that has begun is the last, and its last frame ends this end of the stream.
+    pub(super) fn begun_last(&mut self) {
+        self.ends_with_message = self.message.is_some();
+    }
+
+    /// Whether there is nothing more to say, and that is said.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ends_with_message && self.message.is_none()
     }
 
     /// Hands the message to h2, as far as there is room.
@@ -158,7 +169,8 @@ impl Sender {
             };
             if room >= length {
                 let whole = self.message.take();
-                whole.map_or(Ok(()), |whole| self.stream.send_data(whole, false))
+                let ends = self.ends_with_message;
+                whole.map_or(Ok(()), |whole| self.stream.send_data(whole, ends))
             } else {
                 self.stream.send_data(message.split_to(room), false)
             }
@@ -170,6 +182,9 @@ impl Sender {
 
     /// No more messages come; the last one must have been taken.
     pub(super) fn half_close(&mut self) -> Result<(), h2::Error> {
+        if self.has_ended() {
+            return Ok(());
+        }
         self.stream.send_data(Payload::nothing(), true)
     }
 

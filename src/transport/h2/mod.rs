@@ -3,10 +3,6 @@
 //! h2 has locks of its own and wakes wakers while it holds them. So a waker that h2 is given only
 //! enqueues: it takes no lock of ours, never calls h2, and completes nothing.
 
-#[cfg_attr(
-    not(all(test, not(turnstile_loom))),
-    expect(dead_code, reason = "the client, which is being written, and tests use it")
-)]
 mod client;
 mod driven;
 mod server;
@@ -30,16 +26,18 @@ mod response;
 mod stream;
 mod timeout;
 
-#[expect(unused_imports, reason = "the client, which is being written, uses it")]
 pub(crate) use client::user_agent;
-#[cfg_attr(
-    not(all(test, not(turnstile_loom))),
-    expect(unused_imports, reason = "the client, which is being written, and tests use it")
-)]
 pub(crate) use client::{ClientConfig, ClientTransport, Keepalives};
 pub(crate) use config::Config;
+// What the transport within a process has in common with this one.
+pub(super) use client::head_of;
+pub(super) use framing::FramingError;
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use io::Io;
+pub(super) use request::{answer, read_head as read_request, trailers_only};
+pub(super) use response::{
+    PSEUDO_SIZE as ANSWER_PSEUDO_SIZE, read_head as read_answer, read_status,
+};
 pub(crate) use server::ServerTransport;
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use traffic::Traffic;

@@ -19,7 +19,7 @@ pub(super) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grp
 
 /// Why a request is no call: a complete answer, without a body.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(in crate::transport) struct Refusal {
     http: StatusCode,
     status: Status,
     /// For an encoding that is not known: those that are.
@@ -32,7 +32,7 @@ impl Refusal {
     }
 
     /// The answer: a "Trailers-Only" response of PROTOCOL-HTTP2.
-    pub(super) fn into_response(self) -> Response<()> {
+    pub(in crate::transport) fn into_response(self) -> Response<()> {
         let mut response = trailers_only(self.status);
         *response.status_mut() = self.http;
         if let Some(encodings) = self.accept_encoding {
@@ -43,7 +43,7 @@ impl Refusal {
 }
 
 /// A response that is nothing but its status.
-pub(super) fn trailers_only(status: Status) -> Response<()> {
+pub(in crate::transport) fn trailers_only(status: Status) -> Response<()> {
     let mut response = Response::new(());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, GRPC);
@@ -51,11 +51,32 @@ pub(super) fn trailers_only(status: Status) -> Response<()> {
     response
 }
 
+/// The head of a response that has messages, or may have some. `accepts` is for the client's next
+/// requests.
+pub(in crate::transport) fn answer(
+    metadata: Metadata,
+    encoding: Option<Encoding>,
+    accepts: Encodings,
+) -> Response<()> {
+    let mut response = Response::new(());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, GRPC);
+    if let Some(encoding) = encoding {
+        headers.insert(GRPC_ENCODING, HeaderValue::from_static(encoding.name()));
+    }
+    // So that the client may compress its next requests. HPACK makes a byte of it.
+    if !accepts.is_empty() {
+        headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(accepts.names()));
+    }
+    metadata.append_to(headers);
+    response
+}
+
 /// Reads a request's head.
 ///
 /// # Errors
 /// The answer that its client gets, if it is not gRPC as PROTOCOL-HTTP2 has it.
-pub(super) fn read_head<B>(
+pub(in crate::transport) fn read_head<B>(
     request: Request<B>,
     peer: &Arc<Peer>,
     config: &Config,

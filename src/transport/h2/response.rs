@@ -15,14 +15,15 @@ use http::{StatusCode, response};
 use std::fmt::Write as _;
 
 /// What `:status` counts as metadata.
-const PSEUDO_SIZE: usize = ":status".len() + "200".len() + metadata::ENTRY_OVERHEAD;
+pub(in crate::transport) const PSEUDO_SIZE: usize =
+    ":status".len() + "200".len() + metadata::ENTRY_OVERHEAD;
 
 /// Reads a response's head. `is_last` says that the stream has ended with it.
 ///
 /// # Errors
 /// How the call ended: with the status that a "Trailers-Only" response of PROTOCOL-HTTP2 has, or with
 /// one that says what is wrong.
-pub(super) fn read_head(
+pub(in crate::transport) fn read_head(
     head: response::Parts,
     is_last: bool,
     accepts: Encodings,
@@ -58,7 +59,11 @@ pub(super) fn read_trailers(trailers: Option<HeaderMap>, max_metadata_size: usiz
 }
 
 /// A status that is there, or what is wrong with it. What `more` counts is not in the map.
-fn read_status(mut headers: HeaderMap, more: usize, max_metadata_size: usize) -> Status {
+pub(in crate::transport) fn read_status(
+    mut headers: HeaderMap,
+    more: usize,
+    max_metadata_size: usize,
+) -> Status {
     let size = check_size("trailing metadata", more + size_of(&headers), max_metadata_size);
     let binary = metadata::check_binary(&headers);
     let fault = fault_of_status(&headers);

@@ -13,11 +13,11 @@ use super::strikes::Strikes;
 use super::traffic::Traffic;
 use crate::iomgr::{Endpoint, Iomgr, Peer};
 use crate::monitor::{Socket, StreamMonitor};
+use crate::random;
 use crate::transport::Acceptor;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::Request;
-use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake as _};
@@ -263,7 +263,7 @@ impl End for Server {
         };
         if driver.clock.awaits_greeting() && transport.traffic.is_greeted() {
             let activity = driver.own.activity(&transport.traffic);
-            driver.clock.on_greeted(Instant::now(), activity, random_fraction());
+            driver.clock.on_greeted(Instant::now(), activity, random::fraction());
             transport.set_timer(driver);
         }
         if transport.is_pinged_too_often(driver) {
@@ -290,12 +290,6 @@ impl End for Server {
         );
         acceptor.on_closed(*id);
     }
-}
-
-/// A number from 0 to 1, by chance: the hash of nothing, under keys that std takes from the system.
-fn random_fraction() -> f64 {
-    let hash = RandomState::new().hash_one(());
-    (hash >> 32) as f64 / f64::from(u32::MAX)
 }
 
 #[cfg(all(test, not(turnstile_loom)))]

@@ -3,7 +3,7 @@
 use super::Config;
 use super::messages::{Input, Sender};
 use super::payload::Payload;
-use super::request::{GRPC, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, trailers_only};
+use super::request::{answer, trailers_only};
 use super::{status_of, status_of_reset};
 use crate::compression::{Encoding, Encodings};
 use crate::metadata::Metadata;
@@ -12,8 +12,7 @@ use crate::status::Status;
 use crate::transport::{Message, MessageStream, Stream};
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Response};
+use http::HeaderMap;
 use std::task::{Context, Poll};
 
 pub(super) struct H2Stream {
@@ -119,17 +118,7 @@ impl Stream for H2Stream {
         let Output::Waiting(respond) = &mut self.output else {
             return Err(Status::internal("initial metadata has been sent"));
         };
-        let mut response = Response::new(());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, GRPC);
-        if let Some(encoding) = encoding {
-            headers.insert(GRPC_ENCODING, HeaderValue::from_static(encoding.name()));
-        }
-        // So that the client may compress its next requests. HPACK makes a byte of it.
-        if !self.accepts.is_empty() {
-            headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(self.accepts.names()));
-        }
-        metadata.append_to(headers);
+        let response = answer(metadata, encoding, self.accepts);
         let stream = respond.send_response(response, false).map_err(status_of)?;
         self.output = Output::Open(Sender::new(stream));
         Ok(())

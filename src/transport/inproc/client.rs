@@ -1,10 +1,9 @@
 //! The client's end of a call.
 
 use super::flow::Received;
-use super::shared::{InitialMetadata, Shared, State};
-use crate::metadata::Metadata;
+use super::shared::{End, InitialMetadata, Shared, State};
 use crate::status::Status;
-use crate::transport::Message;
+use crate::transport::{Answer, ClientStream, Ended, Message, MessageStream};
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,43 +12,43 @@ use std::task::{Context, Poll};
 ///
 /// "Pending" has registered the context's waker, in place of the one of the end's last poll. It
 /// may be fired under the lock of the server's call, so it must only enqueue.
-pub(crate) struct ClientStream {
+pub(super) struct InprocClientStream {
     shared: Arc<Shared>,
     /// The message that is being sent.
     message: Option<Message>,
-    is_half_closed: bool,
+    /// The client knows how the call ended.
+    is_told: bool,
 }
 
-/// The call has ended; [`ClientStream::poll_status`] says how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended;
-
-impl ClientStream {
+impl InprocClientStream {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, message: None, is_half_closed: false }
+        Self { shared, message: None, is_told: false }
+    }
+}
+
+impl MessageStream for InprocClientStream {
+    fn set_max_message_size(&mut self, bytes: usize) {
+        self.shared.with(|state| state.responses.set_max_message_size(bytes));
     }
 
-    /// Begins to send a message; the one before it must have been taken, and the client must not
-    /// have half-closed.
-    pub(crate) fn begin_message(&mut self, message: Message) {
+    /// What has arrived is here already.
+    fn take_in(&mut self, context: &mut Context<'_>) {
+        self.shared.with(|state| state.register_client(context));
+    }
+
+    fn begin_message(&mut self, message: Message) -> Result<(), Status> {
         debug_assert!(self.message.is_none(), "the message before it is not taken");
-        debug_assert!(!self.is_half_closed, "a message after the half-close");
         self.message = Some(message);
+        Ok(())
     }
 
-    /// Ready when the message is on its way; pending while the window is full of messages that
-    /// the server has not received.
-    ///
-    /// # Errors
-    /// If the call has ended: nobody receives the message.
-    pub(crate) fn poll_send_message(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), Ended>> {
+    fn poll_send_message(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
         let message = &mut self.message;
         self.shared.with(|state| {
-            if state.status.is_some() {
-                return Poll::Ready(Err(Ended));
+            if let Some(end) = &state.end {
+                let unsent = unsent(end);
+                message.take().into_iter().for_each(|message| state.drop_message(message));
+                return Poll::Ready(Err(unsent));
             }
             if message.is_none() {
                 return Poll::Ready(Ok(()));
@@ -63,94 +62,103 @@ impl ClientStream {
         })
     }
 
-    /// Says that the last message has been sent. Each of them must have been taken.
-    pub(crate) fn half_close(&mut self) {
-        debug_assert!(self.message.is_none(), "the last message is not taken");
-        self.is_half_closed = true;
-        self.shared.with(|state| {
-            state.requests.close();
-            state.wake_server();
-        });
-    }
-
-    /// Ends the call with `status` for the client; its server sees that it is cancelled. Does
-    /// nothing to a call that has ended.
-    pub(crate) fn cancel(&mut self, status: Status) {
-        self.shared.with(|state| state.break_off(status, server_sees()));
-    }
-
-    /// The metadata that the server sent first, once; `None` if the call ended without it, and when
-    /// it was received before.
-    pub(crate) fn poll_initial_metadata(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Metadata>> {
-        self.shared.with(|state| {
-            match mem::replace(&mut state.initial_metadata, InitialMetadata::Received) {
-                InitialMetadata::Sent(metadata) => Poll::Ready(Some(metadata)),
-                InitialMetadata::Received => Poll::Ready(None),
-                InitialMetadata::NotSent => {
-                    state.initial_metadata = InitialMetadata::NotSent;
-                    if state.status.is_some() {
-                        return Poll::Ready(None);
-                    }
-                    state.register_client(context);
-                    Poll::Pending
-                }
-            }
-        })
-    }
-
-    /// The next message; `None` when the server sends no more, and then there is a status. A
-    /// message over the limit ends the call, as if the server had sent that status.
-    pub(crate) fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Message>> {
+    /// A message over the limit ends the call, whatever the server has sent behind it.
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message>, Status>> {
         self.shared.with(|state| match state.responses.receive() {
             Received::Message(message) => {
                 state.wake_server();
-                Poll::Ready(Some(message))
+                Poll::Ready(Ok(Some(message)))
             }
-            Received::Refused(status) => {
-                refuse(state, status);
-                Poll::Ready(None)
+            Received::Refused(message, status) => {
+                state.drop_message(message);
+                state.give_up(status.clone(), server_sees());
+                Poll::Ready(Err(status))
             }
-            Received::End => Poll::Ready(None),
+            Received::End => match &state.end {
+                Some(end) if !end.is_servers => Poll::Ready(Err(end.ended.status.clone())),
+                _ => Poll::Ready(Ok(None)),
+            },
             Received::Nothing => {
                 state.register_client(context);
                 Poll::Pending
             }
         })
     }
+}
 
-    /// How the call ended, with the trailing metadata, once each message that came before it has
-    /// been received.
-    pub(crate) fn poll_status(&mut self, context: &mut Context<'_>) -> Poll<Status> {
-        self.shared.with(|state| match &state.status {
-            Some(status) if state.responses.is_empty() => Poll::Ready(status.clone()),
+impl ClientStream for InprocClientStream {
+    fn half_close(&mut self) -> Result<(), Status> {
+        debug_assert!(self.message.is_none(), "the last message is not taken");
+        self.shared.with(|state| {
+            if let Some(end) = &state.end {
+                return Err(unsent(end));
+            }
+            state.requests.close();
+            state.wake_server();
+            Ok(())
+        })
+    }
+
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {
+        self.shared.with(|state| {
+            if matches!(state.answer, InitialMetadata::Sent(_))
+                && let InitialMetadata::Sent(answer) =
+                    mem::replace(&mut state.answer, InitialMetadata::Received)
+            {
+                return Poll::Ready(Some(answer));
+            }
+            if state.end.is_some() {
+                return Poll::Ready(None);
+            }
+            state.register_client(context);
+            Poll::Pending
+        })
+    }
+
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
+        let is_told = &mut self.is_told;
+        self.shared.with(|state| match &state.end {
+            Some(end) if state.responses.is_empty() => {
+                *is_told = true;
+                Poll::Ready(end.ended.clone())
+            }
             _ => {
                 state.register_client(context);
                 Poll::Pending
             }
         })
     }
+
+    fn cancel(&mut self, status: Status) {
+        let is_told = self.is_told;
+        self.shared.with(|state| {
+            let is_error = |end: &End| !end.ended.status.is_ok();
+            if !is_told && !state.end.as_ref().is_some_and(is_error) {
+                state.give_up(status, server_sees());
+            }
+        });
+    }
 }
 
-impl Drop for ClientStream {
+impl Drop for InprocClientStream {
     fn drop(&mut self) {
-        let status = Status::cancelled("the client dropped the stream");
-        self.shared.with(|state| {
+        self.shared.with(|state: &mut State| {
+            let status = Status::cancelled("the client dropped the stream");
+            state.break_off(Ended::processed(status), server_sees());
             state.forget_client();
-            state.break_off(status, server_sees());
         });
     }
 }
 
 /// What a server is told of a client that does not want the call any more.
-fn server_sees() -> Status {
+pub(super) fn server_sees() -> Status {
     Status::cancelled("the client ended the stream")
 }
 
-/// The client cannot take a message: that is its status, whatever the server has sent behind it.
-fn refuse(state: &mut State, status: Status) {
-    state.break_off(status.clone(), server_sees());
-    state.status = Some(status);
+/// Why nothing can be sent on a call that has ended.
+fn unsent(end: &End) -> Status {
+    match &end.ended.status {
+        status if !status.is_ok() => status.clone(),
+        _ => Status::cancelled("the server has ended the call, and takes no more messages"),
+    }
 }

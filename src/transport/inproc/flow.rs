@@ -2,6 +2,7 @@
 
 use crate::status::Status;
 use crate::transport::Message;
+use crate::transport::h2::FramingError;
 use std::collections::VecDeque;
 use std::mem;
 
@@ -27,8 +28,8 @@ pub(super) struct Flow {
 pub(super) enum Received {
     /// The oldest message, whose room is the sender's again.
     Message(Message),
-    /// A message that must not be received.
-    Refused(Status),
+    /// A message that must not be received, to be dropped without the lock, and why.
+    Refused(Message, Status),
     /// Nothing yet.
     Nothing,
     /// Nothing any more.
@@ -66,7 +67,7 @@ impl Flow {
         self.used -= cost(&message);
         match check(&message, self.max_message_size) {
             Ok(()) => Received::Message(message),
-            Err(status) => Received::Refused(status),
+            Err(status) => Received::Refused(message, status),
         }
     }
 
@@ -91,16 +92,10 @@ fn cost(message: &Message) -> usize {
     message.data.len().saturating_add(OVERHEAD)
 }
 
-/// The rules and words of the other transport, for what a receiver accepts.
+/// The rule of the other transport, and its words.
 fn check(message: &Message, limit: usize) -> Result<(), Status> {
-    let len = message.data.len();
-    if len > limit {
-        let text = format!("message larger than max ({len} vs. {limit})");
-        return Err(Status::resource_exhausted(text));
+    match message.data.len() {
+        len if len > limit => Err(FramingError::TooLarge { len, limit }.status()),
+        _ => Ok(()),
     }
-    if message.compressed {
-        let text = "a message has the compressed flag, and the request no grpc-encoding";
-        return Err(Status::internal(text));
-    }
-    Ok(())
 }

@@ -1,32 +1,36 @@
 //! One call's state, between its two ends.
 
 use super::Config;
-use super::channel::Membership;
+use super::channel::Arrival;
 use super::flow::Flow;
-use crate::iomgr::drop_later;
-use crate::metadata::Metadata;
+use crate::compression::Encodings;
+use crate::iomgr::{Run, drop_later};
 use crate::status::Status;
 use crate::sync::Mutex;
-use crate::transport::Message;
+use crate::transport::{Answer, Ended, Message};
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 /// What the two ends of a call hold together.
 pub(super) struct Shared {
+    pub(super) config: Config,
+    /// What replies may be compressed with.
+    pub(super) accepts: Encodings,
     /// A leaf lock.
     state: Mutex<State>,
-    /// Keeps the call counted among its channel's.
-    _membership: Membership,
 }
 
 /// Guarded by the stream's lock.
 pub(super) struct State {
+    /// The call, until the server is told of it.
+    pub(super) arrival: Option<Arrival>,
     pub(super) requests: Flow,
     pub(super) responses: Flow,
-    pub(super) initial_metadata: InitialMetadata,
+    pub(super) answer: InitialMetadata,
     /// How the call ended for the client.
-    pub(super) status: Option<Status>,
+    pub(super) end: Option<End>,
     /// Why the server can send nothing more, its status least of all.
     pub(super) broken: Option<Status>,
     /// Of the server's last poll, until it is fired.
@@ -38,8 +42,14 @@ pub(super) struct State {
 
 pub(super) enum InitialMetadata {
     NotSent,
-    Sent(Metadata),
+    Sent(Answer),
     Received,
+}
+
+pub(super) struct End {
+    pub(super) ended: Ended,
+    /// The server has ended it with a status: every message before that is there to be received.
+    pub(super) is_servers: bool,
 }
 
 /// What is to be done once the lock is gone.
@@ -49,23 +59,27 @@ struct After {
     client: Option<Waker>,
     requests: VecDeque<Message>,
     responses: VecDeque<Message>,
+    refused: Option<Message>,
     unused: [Option<Waker>; 2],
+    end: Option<End>,
 }
 
 impl Shared {
-    pub(super) fn new(config: &Config, membership: Membership) -> Self {
-        let flow = || Flow::new(config.window, config.max_message_size);
+    pub(super) fn new(config: &Config, accepts: Encodings) -> Self {
+        let (server, client) = (&config.server, &config.client);
+        let flow = |window, max| Flow::new(usize::try_from(window).unwrap_or(usize::MAX), max);
         let state = State {
-            requests: flow(),
-            responses: flow(),
-            initial_metadata: InitialMetadata::NotSent,
-            status: None,
+            arrival: None,
+            requests: flow(server.stream_window, server.max_message_size),
+            responses: flow(client.stream_window, client.max_message_size),
+            answer: InitialMetadata::NotSent,
+            end: None,
             broken: None,
             server: None,
             client: None,
             after: After::default(),
         };
-        Self { state: Mutex::new(state), _membership: membership }
+        Self { config: config.clone(), accepts, state: Mutex::new(state) }
     }
 
     /// Works on the state under the lock, and fires wakers and drops messages without it.
@@ -75,14 +89,24 @@ impl Shared {
             let result = work(state);
             (result, mem::take(&mut state.after))
         };
-        let After { server, client, requests, responses, unused } = after;
+        let After { server, client, requests, responses, refused, unused, end } = after;
         for waker in [server, client].into_iter().flatten() {
             waker.wake();
         }
-        drop(unused);
-        // The lock of the server's call may be held.
-        requests.into_iter().chain(responses).for_each(|message| drop_later(message.data));
+        drop((unused, end));
+        // The lock of a call may be held.
+        let messages = requests.into_iter().chain(responses).chain(refused);
+        messages.for_each(|message| drop_later(message.data));
         result
+    }
+}
+
+/// Tells the server of the call. Scheduled once.
+impl Run for Shared {
+    fn run(self: Arc<Self>) {
+        if let Some(arrival) = self.with(|state| state.arrival.take()) {
+            arrival.tell(self);
+        }
     }
 }
 
@@ -102,9 +126,10 @@ impl State {
         self.after.unused[0] = self.server.take();
     }
 
-    /// The client's end is gone.
+    /// The client's end is gone, and nobody receives what is left for it.
     pub(super) fn forget_client(&mut self) {
         self.after.unused[1] = self.client.take();
+        self.discard_responses();
     }
 
     /// Something has happened that the server may wait for.
@@ -121,9 +146,15 @@ impl State {
         }
     }
 
+    /// A message is not received.
+    pub(super) fn drop_message(&mut self, message: Message) {
+        self.after.refused = Some(message);
+    }
+
     /// The server ends the call in good order: what it has sent is still to be received.
     pub(super) fn finish(&mut self, status: Status) {
-        self.status = Some(status);
+        let ended = Ended::processed(status);
+        self.end = Some(End { ended, is_servers: true });
         self.responses.close();
         self.after.requests = self.requests.discard();
         self.wake_client();
@@ -131,26 +162,40 @@ impl State {
 
     /// The call ends without its server's status; nothing that is on its way arrives. Does nothing
     /// to a call that has ended.
-    pub(super) fn break_off(&mut self, for_client: Status, for_server: Status) {
-        if self.broken.is_some() {
+    pub(super) fn break_off(&mut self, ended: Ended, for_server: Status) {
+        if self.end.is_some() {
             return;
         }
-        // The server is done with a call that has a status, and the client now too.
-        if self.status.is_none() {
-            self.status = Some(for_client);
-            self.broken = Some(for_server);
-        }
+        self.end = Some(End { ended, is_servers: false });
+        self.broken = Some(for_server);
         self.requests.close();
-        self.responses.close();
         self.after.requests = self.requests.discard();
-        self.after.responses = self.responses.discard();
+        self.discard_responses();
         self.wake_server();
         self.wake_client();
     }
 
+    /// The client wants no more of the call, which ends with this status for it, whatever the server
+    /// has sent.
+    pub(super) fn give_up(&mut self, status: Status, for_server: Status) {
+        let ended = Ended::processed(status);
+        if let Some(end) = &mut self.end {
+            // The server is done with it.
+            let before = mem::replace(end, End { ended, is_servers: false });
+            self.after.end = Some(before);
+            return self.discard_responses();
+        }
+        self.break_off(ended, for_server);
+    }
+
+    fn discard_responses(&mut self) {
+        self.responses.close();
+        self.after.responses = self.responses.discard();
+    }
+
     /// Why the server's end is of no use any more.
     pub(super) fn check_server(&self) -> Result<(), Status> {
-        match (&self.broken, &self.status) {
+        match (&self.broken, &self.end) {
             (Some(cause), _) => Err(cause.clone()),
             (None, Some(_)) => Err(Status::internal("the status has been sent")),
             (None, None) => Ok(()),

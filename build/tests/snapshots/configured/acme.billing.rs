@@ -143,4 +143,54 @@ pub mod invoices {
             })
             .build()
     }
+    /// Calls the service's methods; each call, read and write blocks until it is done.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct BlockingClient(crate::client::blocking::Stub);
+    impl BlockingClient {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: crate::Channel) -> Self {
+            Self(crate::client::blocking::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: crate::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl crate::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// The method `Own`.
+        pub fn own(
+            &self,
+            request: super::invoice::Line,
+        ) -> Result<crate::Response<super::invoice::line::Tax>, crate::Status> {
+            self.0.unary(&OWN, request)
+        }
+        /// The method `Above`.
+        pub fn above(
+            &self,
+            request: ::acme::Root,
+        ) -> Result<crate::Response<::acme::root::Deep>, crate::Status> {
+            self.0.unary(&ABOVE, request)
+        }
+        /// The method `WellKnown`.
+        pub fn well_known(
+            &self,
+            request: (),
+        ) -> Result<crate::Response<crate::prost_types::Timestamp>, crate::Status> {
+            self.0.unary(&WELL_KNOWN, request)
+        }
+        /// The method `Wrapped`.
+        pub fn wrapped(
+            &self,
+            request: crate::prost::alloc::string::String,
+        ) -> crate::client::blocking::Reader<crate::prost::alloc::vec::Vec<u8>> {
+            self.0.server_streaming(&WRAPPED, request)
+        }
+    }
 }

@@ -39,4 +39,33 @@ pub mod billing_service {
             })
             .build()
     }
+    /// Calls the service's methods; each call, read and write blocks until it is done.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct BlockingClient(crate::client::blocking::Stub);
+    impl BlockingClient {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: crate::Channel) -> Self {
+            Self(crate::client::blocking::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: crate::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl crate::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// The method `Get`.
+        pub fn get(
+            &self,
+            request: ::acme::Root,
+        ) -> Result<crate::Response<::acme::root::Deep>, crate::Status> {
+            self.0.unary(&GET, request)
+        }
+    }
 }

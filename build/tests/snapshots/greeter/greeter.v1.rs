@@ -237,6 +237,120 @@ pub mod greeter {
             })
             .build()
     }
+    /// Calls the service's methods; what comes of that is awaited.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct Client(::turnstile::client::Stub);
+    impl Client {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// Greets one person.
+        ///
+        /// ```text
+        /// let reply = greet(request);
+        /// ```
+        pub fn greet(
+            &self,
+            request: super::GreetRequest,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::GreetReply>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&GREET, request)
+        }
+        /// The method `GreetMany`.
+        pub fn greet_many(
+            &self,
+            request: super::GreetRequest,
+        ) -> ::turnstile::client::Streaming<super::GreetReply> {
+            self.0.server_streaming(&GREET_MANY, request)
+        }
+        /// One greeting for all.
+        pub fn greet_all(
+            &self,
+        ) -> ::turnstile::client::Upload<super::GreetRequest, super::GreetReply> {
+            self.0.client_streaming(&GREET_ALL)
+        }
+        /// Greets each person
+        /// as they come.
+        pub fn greet_each(
+            &self,
+        ) -> (
+            ::turnstile::client::Writer<super::GreetRequest>,
+            ::turnstile::client::Streaming<super::GreetReply>,
+        ) {
+            self.0.bidi_streaming(&GREET_EACH)
+        }
+    }
+    /// Calls the service's methods; each call, read and write blocks until it is done.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct BlockingClient(::turnstile::client::blocking::Stub);
+    impl BlockingClient {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::blocking::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// Greets one person.
+        ///
+        /// ```text
+        /// let reply = greet(request);
+        /// ```
+        pub fn greet(
+            &self,
+            request: super::GreetRequest,
+        ) -> Result<::turnstile::Response<super::GreetReply>, ::turnstile::Status> {
+            self.0.unary(&GREET, request)
+        }
+        /// The method `GreetMany`.
+        pub fn greet_many(
+            &self,
+            request: super::GreetRequest,
+        ) -> ::turnstile::client::blocking::Reader<super::GreetReply> {
+            self.0.server_streaming(&GREET_MANY, request)
+        }
+        /// One greeting for all.
+        pub fn greet_all(
+            &self,
+        ) -> ::turnstile::client::blocking::Upload<super::GreetRequest, super::GreetReply> {
+            self.0.client_streaming(&GREET_ALL)
+        }
+        /// Greets each person
+        /// as they come.
+        pub fn greet_each(
+            &self,
+        ) -> (
+            ::turnstile::client::blocking::Writer<super::GreetRequest>,
+            ::turnstile::client::blocking::Reader<super::GreetReply>,
+        ) {
+            self.0.bidi_streaming(&GREET_EACH)
+        }
+    }
 }
 /// The `.proto` files of this package, and all that were compiled with them or imported, as an
 /// encoded `google.protobuf.FileDescriptorSet`.

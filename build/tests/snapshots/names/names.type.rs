@@ -43,6 +43,18 @@ pub mod r#match {
     /// The method `getHTTPUrl2`.
     pub const GET_HTTP_URL2: ::turnstile::MethodDescriptor<super::Empty, super::Empty> =
         ::turnstile::MethodDescriptor::unary("/names.type.Match/getHTTPUrl2");
+    /// The method `New`.
+    pub const NEW: ::turnstile::MethodDescriptor<super::Empty, super::Empty> =
+        ::turnstile::MethodDescriptor::unary("/names.type.Match/New");
+    /// The method `With`.
+    pub const WITH: ::turnstile::MethodDescriptor<super::Empty, super::Empty> =
+        ::turnstile::MethodDescriptor::client_streaming("/names.type.Match/With");
+    /// The method `Intercept`.
+    pub const INTERCEPT: ::turnstile::MethodDescriptor<super::Empty, super::Empty> =
+        ::turnstile::MethodDescriptor::server_streaming("/names.type.Match/Intercept");
+    /// The method `Client`.
+    pub const CLIENT: ::turnstile::MethodDescriptor<super::Empty, super::Empty> =
+        ::turnstile::MethodDescriptor::bidi_streaming("/names.type.Match/Client");
     /// The service's methods as `async` handlers; [`server`] makes a service of them.
     ///
     /// A method that is left out is answered with UNIMPLEMENTED.
@@ -121,6 +133,44 @@ pub mod r#match {
         > + Send {
             ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/getHTTPUrl2 is not implemented")))
         }
+        /// The method `New`.
+        fn new(
+            &self,
+            request: ::turnstile::Request<super::Empty>,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/New is not implemented")))
+        }
+        /// The method `With`.
+        fn with(
+            &self,
+            requests: &mut ::turnstile::Streaming<super::Empty>,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/With is not implemented")))
+        }
+        /// The method `Intercept`.
+        fn intercept(
+            &self,
+            request: ::turnstile::Request<super::Empty>,
+            responses: &mut ::turnstile::Writer<super::Empty>,
+        ) -> impl ::core::future::Future<
+            Output = Result<(), ::turnstile::Status>,
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/Intercept is not implemented")))
+        }
+        /// The method `Client`.
+        fn client(
+            &self,
+            requests: &mut ::turnstile::Streaming<super::Empty>,
+            responses: &mut ::turnstile::Writer<super::Empty>,
+        ) -> impl ::core::future::Future<
+            Output = Result<(), ::turnstile::Status>,
+        > + Send {
+            ::core::future::ready(Err(::turnstile::Status::unimplemented("/names.type.Match/Client is not implemented")))
+        }
     }
     impl<S: Service> Service for ::std::sync::Arc<S> {
         fn r#type(
@@ -189,6 +239,40 @@ pub mod r#match {
         > + Send {
             <S as Service>::get_http_url2(&**self, request)
         }
+        fn new(
+            &self,
+            request: ::turnstile::Request<super::Empty>,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send {
+            <S as Service>::new(&**self, request)
+        }
+        fn with(
+            &self,
+            requests: &mut ::turnstile::Streaming<super::Empty>,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send {
+            <S as Service>::with(&**self, requests)
+        }
+        fn intercept(
+            &self,
+            request: ::turnstile::Request<super::Empty>,
+            responses: &mut ::turnstile::Writer<super::Empty>,
+        ) -> impl ::core::future::Future<
+            Output = Result<(), ::turnstile::Status>,
+        > + Send {
+            <S as Service>::intercept(&**self, request, responses)
+        }
+        fn client(
+            &self,
+            requests: &mut ::turnstile::Streaming<super::Empty>,
+            responses: &mut ::turnstile::Writer<super::Empty>,
+        ) -> impl ::core::future::Future<
+            Output = Result<(), ::turnstile::Status>,
+        > + Send {
+            <S as Service>::client(&**self, requests, responses)
+        }
     }
     /// The service with `async` handlers, for the `add_service` of a server's builder.
     pub fn server<S: Service>(service: S) -> ::turnstile::Service {
@@ -216,6 +300,18 @@ pub mod r#match {
             })
             .unary(GET_HTTP_URL2, |service, request| async move {
                 <S as Service>::get_http_url2(&service, request).await
+            })
+            .unary(NEW, |service, request| async move {
+                <S as Service>::new(&service, request).await
+            })
+            .client_streaming(WITH, |service, mut requests| async move {
+                <S as Service>::with(&service, &mut requests).await
+            })
+            .server_streaming(INTERCEPT, |service, request, mut responses| async move {
+                <S as Service>::intercept(&service, request, &mut responses).await
+            })
+            .bidi_streaming(CLIENT, |service, mut requests, mut responses| async move {
+                <S as Service>::client(&service, &mut requests, &mut responses).await
             })
             .build()
     }
@@ -281,6 +377,36 @@ pub mod r#match {
         ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
             Err(::turnstile::Status::unimplemented("/names.type.Match/getHTTPUrl2 is not implemented"))
         }
+        /// The method `New`.
+        fn new(
+            &self,
+            request: ::turnstile::Request<super::Empty>,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/New is not implemented"))
+        }
+        /// The method `With`.
+        fn with(
+            &self,
+            requests: &mut ::turnstile::blocking::Reader<super::Empty>,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/With is not implemented"))
+        }
+        /// The method `Intercept`.
+        fn intercept(
+            &self,
+            request: ::turnstile::Request<super::Empty>,
+            responses: &mut ::turnstile::blocking::Writer<super::Empty>,
+        ) -> Result<(), ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/Intercept is not implemented"))
+        }
+        /// The method `Client`.
+        fn client(
+            &self,
+            requests: &mut ::turnstile::blocking::Reader<super::Empty>,
+            responses: &mut ::turnstile::blocking::Writer<super::Empty>,
+        ) -> Result<(), ::turnstile::Status> {
+            Err(::turnstile::Status::unimplemented("/names.type.Match/Client is not implemented"))
+        }
     }
     impl<S: BlockingService> BlockingService for ::std::sync::Arc<S> {
         fn r#type(
@@ -333,6 +459,32 @@ pub mod r#match {
         ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
             <S as BlockingService>::get_http_url2(&**self, request)
         }
+        fn new(
+            &self,
+            request: ::turnstile::Request<super::Empty>,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            <S as BlockingService>::new(&**self, request)
+        }
+        fn with(
+            &self,
+            requests: &mut ::turnstile::blocking::Reader<super::Empty>,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            <S as BlockingService>::with(&**self, requests)
+        }
+        fn intercept(
+            &self,
+            request: ::turnstile::Request<super::Empty>,
+            responses: &mut ::turnstile::blocking::Writer<super::Empty>,
+        ) -> Result<(), ::turnstile::Status> {
+            <S as BlockingService>::intercept(&**self, request, responses)
+        }
+        fn client(
+            &self,
+            requests: &mut ::turnstile::blocking::Reader<super::Empty>,
+            responses: &mut ::turnstile::blocking::Writer<super::Empty>,
+        ) -> Result<(), ::turnstile::Status> {
+            <S as BlockingService>::client(&**self, requests, responses)
+        }
     }
     /// The service with blocking handlers, for the `add_service` of a server's builder.
     pub fn blocking_server<S: BlockingService>(service: S) -> ::turnstile::Service {
@@ -361,7 +513,247 @@ pub mod r#match {
             .blocking_unary(GET_HTTP_URL2, |service, request| {
                 <S as BlockingService>::get_http_url2(service, request)
             })
+            .blocking_unary(NEW, |service, request| {
+                <S as BlockingService>::new(service, request)
+            })
+            .blocking_client_streaming(WITH, |service, requests| {
+                <S as BlockingService>::with(service, requests)
+            })
+            .blocking_server_streaming(INTERCEPT, |service, request, responses| {
+                <S as BlockingService>::intercept(service, request, responses)
+            })
+            .blocking_bidi_streaming(CLIENT, |service, requests, responses| {
+                <S as BlockingService>::client(service, requests, responses)
+            })
             .build()
+    }
+    /// Calls the service's methods; what comes of that is awaited.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct Client(::turnstile::client::Stub);
+    impl Client {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// The method `Type`.
+        pub fn r#type(
+            &self,
+            request: super::Empty,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&TYPE, request)
+        }
+        /// The method `Self`.
+        pub fn self_(
+            &self,
+            request: super::Empty,
+        ) -> ::turnstile::client::Streaming<super::Empty> {
+            self.0.server_streaming(&SELF_, request)
+        }
+        /// The method `Super`.
+        pub fn super_(
+            &self,
+        ) -> ::turnstile::client::Upload<super::Empty, super::Empty> {
+            self.0.client_streaming(&SUPER_)
+        }
+        /// The method `crate`.
+        pub fn crate_(
+            &self,
+        ) -> (
+            ::turnstile::client::Writer<super::Empty>,
+            ::turnstile::client::Streaming<super::Empty>,
+        ) {
+            self.0.bidi_streaming(&CRATE_)
+        }
+        /// The method `Clone`.
+        pub fn clone_(
+            &self,
+            request: super::Empty,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&CLONE, request)
+        }
+        /// The method `Name`.
+        pub fn name(
+            &self,
+            request: super::Empty,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&NAME_, request)
+        }
+        /// The method `Server`.
+        pub fn server(
+            &self,
+            request: super::Empty,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&SERVER, request)
+        }
+        /// The method `getHTTPUrl2`.
+        pub fn get_http_url2(
+            &self,
+            request: super::Empty,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&GET_HTTP_URL2, request)
+        }
+        /// The method `New`.
+        pub fn new_(
+            &self,
+            request: super::Empty,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::Empty>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&NEW, request)
+        }
+        /// The method `With`.
+        pub fn with_(
+            &self,
+        ) -> ::turnstile::client::Upload<super::Empty, super::Empty> {
+            self.0.client_streaming(&WITH)
+        }
+        /// The method `Intercept`.
+        pub fn intercept_(
+            &self,
+            request: super::Empty,
+        ) -> ::turnstile::client::Streaming<super::Empty> {
+            self.0.server_streaming(&INTERCEPT, request)
+        }
+        /// The method `Client`.
+        pub fn client(
+            &self,
+        ) -> (
+            ::turnstile::client::Writer<super::Empty>,
+            ::turnstile::client::Streaming<super::Empty>,
+        ) {
+            self.0.bidi_streaming(&CLIENT)
+        }
+    }
+    /// Calls the service's methods; each call, read and write blocks until it is done.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct BlockingClient(::turnstile::client::blocking::Stub);
+    impl BlockingClient {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::blocking::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// The method `Type`.
+        pub fn r#type(
+            &self,
+            request: super::Empty,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            self.0.unary(&TYPE, request)
+        }
+        /// The method `Self`.
+        pub fn self_(
+            &self,
+            request: super::Empty,
+        ) -> ::turnstile::client::blocking::Reader<super::Empty> {
+            self.0.server_streaming(&SELF_, request)
+        }
+        /// The method `Super`.
+        pub fn super_(
+            &self,
+        ) -> ::turnstile::client::blocking::Upload<super::Empty, super::Empty> {
+            self.0.client_streaming(&SUPER_)
+        }
+        /// The method `crate`.
+        pub fn crate_(
+            &self,
+        ) -> (
+            ::turnstile::client::blocking::Writer<super::Empty>,
+            ::turnstile::client::blocking::Reader<super::Empty>,
+        ) {
+            self.0.bidi_streaming(&CRATE_)
+        }
+        /// The method `Clone`.
+        pub fn clone_(
+            &self,
+            request: super::Empty,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            self.0.unary(&CLONE, request)
+        }
+        /// The method `Name`.
+        pub fn name(
+            &self,
+            request: super::Empty,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            self.0.unary(&NAME_, request)
+        }
+        /// The method `Server`.
+        pub fn server(
+            &self,
+            request: super::Empty,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            self.0.unary(&SERVER, request)
+        }
+        /// The method `getHTTPUrl2`.
+        pub fn get_http_url2(
+            &self,
+            request: super::Empty,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            self.0.unary(&GET_HTTP_URL2, request)
+        }
+        /// The method `New`.
+        pub fn new_(
+            &self,
+            request: super::Empty,
+        ) -> Result<::turnstile::Response<super::Empty>, ::turnstile::Status> {
+            self.0.unary(&NEW, request)
+        }
+        /// The method `With`.
+        pub fn with_(
+            &self,
+        ) -> ::turnstile::client::blocking::Upload<super::Empty, super::Empty> {
+            self.0.client_streaming(&WITH)
+        }
+        /// The method `Intercept`.
+        pub fn intercept_(
+            &self,
+            request: super::Empty,
+        ) -> ::turnstile::client::blocking::Reader<super::Empty> {
+            self.0.server_streaming(&INTERCEPT, request)
+        }
+        /// The method `Client`.
+        pub fn client(
+            &self,
+        ) -> (
+            ::turnstile::client::blocking::Writer<super::Empty>,
+            ::turnstile::client::blocking::Reader<super::Empty>,
+        ) {
+            self.0.bidi_streaming(&CLIENT)
+        }
     }
 }
 /// Would be the module of what is nested in the message.
@@ -392,6 +784,50 @@ pub mod log_service {
     pub fn blocking_server<S: BlockingService>(service: S) -> ::turnstile::Service {
         ::turnstile::service::Builder::new(NAME, service)
             .build()
+    }
+    /// Calls the service's methods; what comes of that is awaited.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct Client(::turnstile::client::Stub);
+    impl Client {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+    }
+    /// Calls the service's methods; each call, read and write blocks until it is done.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct BlockingClient(::turnstile::client::blocking::Stub);
+    impl BlockingClient {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::blocking::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
     }
 }
 /// The `.proto` files of this package, and all that were compiled with them or imported, as an

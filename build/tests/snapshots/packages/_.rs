@@ -78,6 +78,66 @@ pub mod plain {
             })
             .build()
     }
+    /// Calls the service's methods; what comes of that is awaited.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct Client(::turnstile::client::Stub);
+    impl Client {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// The method `Get`.
+        pub fn get(
+            &self,
+            request: super::Message,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::message::Nested>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&GET, request)
+        }
+    }
+    /// Calls the service's methods; each call, read and write blocks until it is done.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct BlockingClient(::turnstile::client::blocking::Stub);
+    impl BlockingClient {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::blocking::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// The method `Get`.
+        pub fn get(
+            &self,
+            request: super::Message,
+        ) -> Result<::turnstile::Response<super::message::Nested>, ::turnstile::Status> {
+            self.0.unary(&GET, request)
+        }
+    }
 }
 /// The `.proto` files of this package, and all that were compiled with them or imported, as an
 /// encoded `google.protobuf.FileDescriptorSet`.

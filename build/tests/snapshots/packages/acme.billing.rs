@@ -214,6 +214,112 @@ pub mod invoices {
             })
             .build()
     }
+    /// Calls the service's methods; what comes of that is awaited.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct Client(::turnstile::client::Stub);
+    impl Client {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// The method `Own`.
+        pub fn own(
+            &self,
+            request: super::invoice::Line,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::invoice::line::Tax>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&OWN, request)
+        }
+        /// The method `Above`.
+        pub fn above(
+            &self,
+            request: super::super::Root,
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<super::super::root::Deep>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&ABOVE, request)
+        }
+        /// The method `WellKnown`.
+        pub fn well_known(
+            &self,
+            request: (),
+        ) -> impl ::core::future::Future<
+            Output = Result<::turnstile::Response<::turnstile::prost_types::Timestamp>, ::turnstile::Status>,
+        > + Send + use<> {
+            self.0.unary(&WELL_KNOWN, request)
+        }
+        /// The method `Wrapped`.
+        pub fn wrapped(
+            &self,
+            request: ::turnstile::prost::alloc::string::String,
+        ) -> ::turnstile::client::Streaming<::turnstile::prost::alloc::vec::Vec<u8>> {
+            self.0.server_streaming(&WRAPPED, request)
+        }
+    }
+    /// Calls the service's methods; each call, read and write blocks until it is done.
+    ///
+    /// A call begins when its function is called, and an error is how it ended. What is
+    /// dropped before the end cancels the call. Clones use the same channel.
+    #[derive(Clone, Debug)]
+    pub struct BlockingClient(::turnstile::client::blocking::Stub);
+    impl BlockingClient {
+        /// Makes calls on this channel, with its options.
+        pub fn new(channel: ::turnstile::Channel) -> Self {
+            Self(::turnstile::client::blocking::Stub::new(channel))
+        }
+        /// The same with more options, for one call or for many: these on top of those there are.
+        #[must_use]
+        pub fn with(&self, options: ::turnstile::CallOptions) -> Self {
+            Self(self.0.with(options))
+        }
+        /// Adds an interceptor, within those that are there.
+        #[must_use]
+        pub fn intercept(self, interceptor: impl ::turnstile::client::Interceptor) -> Self {
+            Self(self.0.intercept(interceptor))
+        }
+        /// The method `Own`.
+        pub fn own(
+            &self,
+            request: super::invoice::Line,
+        ) -> Result<::turnstile::Response<super::invoice::line::Tax>, ::turnstile::Status> {
+            self.0.unary(&OWN, request)
+        }
+        /// The method `Above`.
+        pub fn above(
+            &self,
+            request: super::super::Root,
+        ) -> Result<::turnstile::Response<super::super::root::Deep>, ::turnstile::Status> {
+            self.0.unary(&ABOVE, request)
+        }
+        /// The method `WellKnown`.
+        pub fn well_known(
+            &self,
+            request: (),
+        ) -> Result<::turnstile::Response<::turnstile::prost_types::Timestamp>, ::turnstile::Status> {
+            self.0.unary(&WELL_KNOWN, request)
+        }
+        /// The method `Wrapped`.
+        pub fn wrapped(
+            &self,
+            request: ::turnstile::prost::alloc::string::String,
+        ) -> ::turnstile::client::blocking::Reader<::turnstile::prost::alloc::vec::Vec<u8>> {
+            self.0.server_streaming(&WRAPPED, request)
+        }
+    }
 }
 /// The `.proto` files of this package, and all that were compiled with them or imported, as an
 /// encoded `google.protobuf.FileDescriptorSet`.

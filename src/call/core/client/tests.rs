@@ -1,6 +1,6 @@
 //! What a client sees of a call, over a stream of which the test decides what comes.
 
-use super::{ClientCore, MessageRules};
+use super::{ClientCore, ClientOwner, MessageRules};
 use crate::call::{Batch, Outcome, StartError};
 use crate::cq::{CompletionQueue, sealed::Queue as _};
 use crate::iomgr::{Deadline, ExecCtx, Iomgr, iomgr_for_tests};
@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
+
+mod stub;
 
 /// What the server has done, and what it has got.
 #[derive(Default)]
@@ -130,7 +132,7 @@ impl ClientStream for Stream {
     fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
         self.poll(context, |wire| {
             let status = wire.cancelled.clone().or_else(|| wire.ended.clone())?;
-            Some(Ended { status, is_unprocessed: false })
+            Some(Ended::processed(status))
         })
     }
 
@@ -146,7 +148,7 @@ impl ClientStream for Stream {
 struct Rpc {
     iomgr: Arc<Iomgr>,
     server: Server,
-    call: Arc<ClientCore>,
+    call: ClientOwner,
     cq: CompletionQueue<&'static str, Outcome>,
 }
 
@@ -158,14 +160,14 @@ impl Rpc {
     fn with(deadline: Option<Instant>, rules: MessageRules) -> Self {
         let (iomgr, server) = (iomgr_for_tests(), Server::default());
         let stream = Box::new(Stream(server.clone(), None));
-        let call = ClientCore::new(stream, iomgr.clone(), deadline, rules);
-        call.begin();
+        let call = ClientCore::begun(stream, iomgr.clone(), deadline, rules);
+        call.core().begin();
         let cq = CompletionQueue::on(iomgr.clone());
         Self { iomgr, server, call, cq }
     }
 
     fn start(&self, batch: Batch, tag: &'static str) -> Result<(), StartError<&'static str>> {
-        self.call.start(self.cq.core(), batch, tag)
+        self.call.core().start(self.cq.core(), batch, tag)
     }
 
     fn next(&self) -> Option<crate::cq::Event<&'static str, Outcome>> {
@@ -210,7 +212,7 @@ fn a_unary_call_is_one_batch() {
     assert_eq!(event.take_initial_metadata().unwrap().get("who"), Some("server"));
     assert_eq!(event.take_message().as_deref(), Some(&b"reply"[..]));
     assert!(event.take_status().unwrap().is_ok());
-    assert!(rpc.call.is_over());
+    assert!(rpc.call.core().is_over());
     assert!(rpc.server.is_cancelled_with().is_none());
 }
 
@@ -222,7 +224,7 @@ fn a_status_without_an_answer_says_how_everything_went() {
     rpc.server.ends(Status::not_found("nobody"));
     let mut event = rpc.next().unwrap();
     assert!(event.is_ok(), "the status says how the rest went");
-    assert!(event.take_initial_metadata().unwrap().is_empty());
+    assert!(event.take_initial_metadata().is_none(), "there were none");
     assert_eq!(event.take_message(), None);
     assert_eq!(event.take_status().unwrap().message(), "nobody");
 }
@@ -269,12 +271,12 @@ fn a_cancel_ends_what_is_pending_and_tells_the_server() {
     let rpc = Rpc::begin();
     rpc.start(Batch::new().receive_message(), "message").unwrap();
     rpc.start(Batch::new().receive_status(), "status").unwrap();
-    rpc.call.cancel(Status::cancelled("the user went away"));
+    rpc.call.core().cancel(Status::cancelled("the user went away"));
     assert_eq!(rpc.server.is_cancelled_with(), Some(Code::Cancelled));
     let mut event = rpc.next().unwrap();
     assert_eq!((event.tag, event.take_message()), ("message", None));
     assert_eq!(rpc.next().unwrap().take_status().unwrap().message(), "the user went away");
-    rpc.call.cancel(Status::aborted("too late"));
+    rpc.call.core().cancel(Status::aborted("too late"));
     rpc.start(Batch::new().send_message("x"), "send").unwrap();
     assert!(!rpc.next().unwrap().is_ok());
 }
@@ -333,26 +335,27 @@ fn what_is_wrong_with_a_message_is_the_status() {
 #[test]
 fn a_stub_polls_the_same_call() {
     let rpc = Rpc::begin();
-    assert!(rpc.poll(|context| rpc.call.poll_initial_metadata(context)).is_pending());
-    let mut message = Some(rpc.call.pack(Bytes::from("request")));
-    let sent = rpc.poll(|context| rpc.call.poll_send_message(&mut message, context));
+    assert!(rpc.poll(|context| rpc.call.core().poll_initial_metadata(context)).is_pending());
+    let mut message = Some(rpc.call.core().pack(Bytes::from("request")));
+    let sent = rpc.poll(|context| rpc.call.core().poll_send_message(&mut message, context));
     assert!(matches!(sent, Poll::Ready(Ok(()))));
-    rpc.call.half_close();
-    rpc.call.half_close();
+    rpc.call.core().half_close();
+    rpc.call.core().half_close();
     assert_eq!(rpc.server.got(), [Some("request".into()), None]);
     rpc.server.answers("who", "server");
-    let Poll::Ready(metadata) = rpc.poll(|context| rpc.call.poll_initial_metadata(context)) else {
+    let Poll::Ready(metadata) = rpc.poll(|context| rpc.call.core().poll_initial_metadata(context))
+    else {
         panic!("the server has answered")
     };
     assert_eq!(metadata.get("who"), Some("server"));
     rpc.server.sends("reply");
-    assert!(rpc.poll(|context| rpc.call.poll_status(context)).is_pending());
-    let next = rpc.poll(|context| rpc.call.poll_message(context));
+    assert!(rpc.poll(|context| rpc.call.core().poll_status(context)).is_pending());
+    let next = rpc.poll(|context| rpc.call.core().poll_message(context));
     assert!(matches!(next, Poll::Ready(Ok(Some(text))) if text == "reply"));
     rpc.server.ends(Status::ok());
-    let next = rpc.poll(|context| rpc.call.poll_message(context));
+    let next = rpc.poll(|context| rpc.call.core().poll_message(context));
     assert!(matches!(next, Poll::Ready(Ok(None))));
-    let status = rpc.poll(|context| rpc.call.poll_status(context));
+    let status = rpc.poll(|context| rpc.call.core().poll_status(context));
     assert!(matches!(status, Poll::Ready(status) if status.is_ok()));
-    assert!(rpc.call.is_over());
+    assert!(rpc.call.core().is_over());
 }

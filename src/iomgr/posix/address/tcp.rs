@@ -5,28 +5,37 @@ use std::net::Ipv6Addr;
 /// The port of examples, as everywhere in gRPC's documents.
 const PORT: &str = "50051";
 
+/// What an address is for, as far as an error says what to write instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A server listens there.
+    Listen,
+    /// A client connects to it.
+    Connect,
+}
+
 /// Reads `host:port`, where an IPv6 address has brackets: gives the host without them.
 ///
 /// # Errors
 /// What is wrong, and what to write instead.
-pub(super) fn read(text: &str) -> Result<(&str, u16), String> {
-    check_form(text)?;
-    let (host, port) = split(text)?;
+pub(super) fn read(text: &str, purpose: Purpose) -> Result<(&str, u16), String> {
+    check_form(text, purpose)?;
+    let (host, port) = split(text, purpose)?;
     match host {
-        "" => return Err(no_host("the host is missing", port)),
-        "*" => return Err(no_host("\"*\" is no host", port)),
+        "" => return Err(no_host("the host is missing", port, purpose)),
+        "*" => return Err(no_host("\"*\" is no host", port, purpose)),
         _ => {}
     }
     match port.parse() {
         Ok(number) if is_number(port) => Ok((host, number)),
-        _ if port.is_empty() => Err(no_port(text.trim_end_matches(':'))),
+        _ if port.is_empty() => Err(no_port(text.trim_end_matches(':'), purpose)),
         _ if is_number(port) => Err(format!("the port {port} is too large; the largest is 65535")),
         _ => Err(format!("the port {port:?} is not a number; write {:?}", example(text))),
     }
 }
 
 /// Finds what is an address of another kind.
-fn check_form(text: &str) -> Result<(), String> {
+fn check_form(text: &str, purpose: Purpose) -> Result<(), String> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err("there is no address; write host:port, [ipv6]:port, unix:/path or \
@@ -38,11 +47,16 @@ fn check_form(text: &str) -> Result<(), String> {
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         let instead = example(rest.trim_start_matches('/'));
-        return Err(format!("a server's address has no \"{scheme}://\"; write {instead:?}"));
+        return Err(format!("{} has no \"{scheme}://\"; write {instead:?}", purpose.address()));
     }
     if let Some(rest) = text.strip_prefix("dns:") {
         let instead = example(rest.trim_start_matches('/'));
-        return Err(format!("\"dns:\" is for what clients connect to; write {instead:?}"));
+        return Err(match purpose {
+            Purpose::Listen => {
+                format!("\"dns:\" is for what clients connect to; write {instead:?}")
+            }
+            Purpose::Connect => format!("\"dns:\" is there already; write {instead:?}"),
+        });
     }
     if text.starts_with(['/', '.']) {
         return Err(format!("this is a path; write \"unix:{text}\""));
@@ -54,13 +68,16 @@ fn check_form(text: &str) -> Result<(), String> {
 }
 
 /// Host and port, both unread.
-fn split(text: &str) -> Result<(&str, &str), String> {
+fn split(text: &str, purpose: Purpose) -> Result<(&str, &str), String> {
     if let Some(bracketed) = text.strip_prefix('[') {
-        return split_bracketed(text, bracketed);
+        return split_bracketed(text, bracketed, purpose);
     }
     let Some((host, port)) = text.rsplit_once(':') else {
         let only_port = is_number(text);
-        return Err(if only_port { no_host("the host is missing", text) } else { no_port(text) });
+        return Err(match only_port {
+            true => no_host("the host is missing", text, purpose),
+            false => no_port(text, purpose),
+        });
     };
     if !host.contains(':') {
         return Ok((host, port));
@@ -70,14 +87,18 @@ fn split(text: &str) -> Result<(&str, &str), String> {
         let port = port_or(PORT, port);
         format!("an IPv6 address is written in brackets; write \"[{host}]:{port}\"")
     } else if is_ipv6(text) {
-        no_port(&format!("[{text}]"))
+        no_port(&format!("[{text}]"), purpose)
     } else {
         format!("there is a colon too many; write {:?}", example(text))
     })
 }
 
 /// The same behind a bracket.
-fn split_bracketed<'a>(text: &str, bracketed: &'a str) -> Result<(&'a str, &'a str), String> {
+fn split_bracketed<'a>(
+    text: &str,
+    bracketed: &'a str,
+    purpose: Purpose,
+) -> Result<(&'a str, &'a str), String> {
     let Some((host, rest)) = bracketed.split_once(']') else {
         return Err(format!("the ']' is missing behind the IPv6 address; write \"[::1]:{PORT}\""));
     };
@@ -87,22 +108,38 @@ fn split_bracketed<'a>(text: &str, bracketed: &'a str) -> Result<(&'a str, &'a s
     }
     match rest.strip_prefix(':') {
         Some(port) => Ok((host, port)),
-        None if rest.is_empty() => Err(no_port(text)),
+        None if rest.is_empty() => Err(no_port(text, purpose)),
         None => Err(format!("a colon and the port follow ']'; write \"[{host}]:{PORT}\"")),
     }
 }
 
-fn no_port(host: &str) -> String {
-    format!("the port is missing; write \"{host}:{PORT}\", or \"{host}:0\" for any free port")
+fn no_port(host: &str, purpose: Purpose) -> String {
+    let instead = format!("the port is missing; write \"{host}:{PORT}\"");
+    match purpose {
+        Purpose::Listen => format!("{instead}, or \"{host}:0\" for any free port"),
+        Purpose::Connect => instead,
+    }
 }
 
 /// In other languages that may mean all interfaces, which is better said than guessed.
-fn no_host(what: &str, port: &str) -> String {
+fn no_host(what: &str, port: &str, purpose: Purpose) -> String {
     let port = port_or(PORT, port);
-    format!(
-        "{what}; write \"[::]:{port}\" for all interfaces, \"0.0.0.0:{port}\" for those of IPv4, or \
-         \"127.0.0.1:{port}\" for this machine alone",
-    )
+    match purpose {
+        Purpose::Listen => format!(
+            "{what}; write \"[::]:{port}\" for all interfaces, \"0.0.0.0:{port}\" for those of IPv4, \
+             or \"127.0.0.1:{port}\" for this machine alone",
+        ),
+        Purpose::Connect => format!("{what}; write \"localhost:{port}\" for this machine"),
+    }
+}
+
+impl Purpose {
+    fn address(self) -> &'static str {
+        match self {
+            Self::Listen => "a server's address",
+            Self::Connect => "the address of a server",
+        }
+    }
 }
 
 /// `host:port`, as far as it can be guessed from what was written.
@@ -127,7 +164,7 @@ fn is_number(text: &str) -> bool {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::read;
+    use super::{Purpose, read};
     use proptest::prelude::*;
 
     #[test]
@@ -138,7 +175,7 @@ mod tests {
             ("[::]:65535", "::", 65535),
             ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
         ] {
-            assert_eq!(read(text), Ok((host, port)), "{text:?}");
+            assert_eq!(read(text, Purpose::Listen), Ok((host, port)), "{text:?}");
         }
     }
 
@@ -195,7 +232,7 @@ mod tests {
             ("a:http", "the port \"http\" is not a number; write \"a:50051\""),
             ("a:+80", "the port \"+80\" is not a number; write \"a:50051\""),
         ] {
-            assert_eq!(read(text), Err(expected.to_owned()), "{text:?}");
+            assert_eq!(read(text, Purpose::Listen), Err(expected.to_owned()), "{text:?}");
         }
     }
 
@@ -212,14 +249,25 @@ mod tests {
                 "{what}; write \"[::]:{port}\" for all interfaces, \"0.0.0.0:{port}\" for those of \
                  IPv4, or \"127.0.0.1:{port}\" for this machine alone",
             );
-            assert_eq!(read(text), Err(expected), "{text:?}");
+            assert_eq!(read(text, Purpose::Listen), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn clients_are_told_what_to_connect_to() {
+        for (text, expected) in [
+            ("localhost", "the port is missing; write \"localhost:50051\""),
+            (":80", "the host is missing; write \"localhost:80\" for this machine"),
+            ("http://a:80/x", "the address of a server has no \"http://\"; write \"a:80\""),
+        ] {
+            assert_eq!(read(text, Purpose::Connect), Err(expected.to_owned()), "{text:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_hangs_or_panics(text in r"[\[\]:a0-9/.*\s]{0,12}|\PC{0,12}") {
-            if let Ok((host, _)) = read(&text) {
+            if let Ok((host, _)) = read(&text, Purpose::Connect) {
                 prop_assert!(!host.is_empty() && text.contains(host), "{:?}", text);
             }
         }

@@ -27,7 +27,8 @@ pub(crate) use recv::{Received, recvmsg, tell_unread};
 pub(crate) use sockaddr::RawAddress;
 pub(crate) use socket::{
     Accepted, Family, Listening, accept, connect, connected, current_cpu, family_of_listener,
-    is_own_peer, local_address, peer_credentials, sendmsg, set_nodelay, shutdown_write,
+    is_own_peer, local_address, peer_credentials, sendmsg, set_nodelay, set_user_timeout,
+    shutdown_write,
 };
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use socket::{connected_to_itself, listen};

@@ -55,19 +55,21 @@ impl Listening {
             // net.ipv6.bindv6only says.
             set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
         }
-        self.set_user_timeout(&socket)?;
+        set_user_timeout(&socket, self.user_timeout)?;
         bind(&socket, address)?;
         listen(&socket, BACKLOG)?;
         Ok(socket)
     }
+}
 
-    /// Sets what can still be set of a TCP socket that listens.
-    pub(crate) fn set_user_timeout(self, socket: &OwnedFd) -> io::Result<()> {
-        let Some(timeout) = self.user_timeout else { return Ok(()) };
-        // The kernel makes accepted sockets as copies of this one, with this option.
-        let millis = libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX);
-        set_option(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, millis.max(1))
-    }
+/// Sets how long what a TCP socket sends may wait for its acknowledgement before the kernel ends the
+/// connection (TCP_USER_TIMEOUT, tcp(7)); `None` leaves that to its retransmissions. Of a socket that
+/// listens, those that are accepted are copies.
+pub(crate) fn set_user_timeout(socket: &OwnedFd, timeout: Option<Duration>) -> io::Result<()> {
+    let Some(timeout) = timeout else { return Ok(()) };
+    // 0 would be none.
+    let millis = libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX).max(1);
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, millis)
 }
 
 /// What kind of address a socket has.
@@ -323,7 +325,7 @@ pub(crate) fn current_cpu() -> usize {
 mod tests {
     use super::{
         Accepted, Credentials, Family, Listening, accept, family_of_listener, option,
-        peer_credentials,
+        peer_credentials, set_user_timeout,
     };
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
@@ -367,8 +369,7 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap().into();
         assert_eq!(family_of_listener(&socket).unwrap(), Family::Ip);
         let timeout = Some(Duration::from_millis(20));
-        let options = Listening { user_timeout: timeout, ..Listening::default() };
-        options.set_user_timeout(&socket).unwrap();
+        set_user_timeout(&socket, timeout).unwrap();
         let listener = TcpListener::from(socket);
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert_eq!(user_timeout(&accept(listener.as_fd()).unwrap()), 20);

@@ -31,6 +31,8 @@ struct State {
     refusal: Option<Status>,
     /// How many go on, as far as their streams know.
     open: usize,
+    /// How many ever did.
+    begun: u64,
     /// Those that wait, in order.
     waiting: BTreeMap<u64, Waiting>,
     next_id: u64,
@@ -187,10 +189,10 @@ impl Calls {
         Poll::Pending
     }
 
-    /// Whether there are any calls.
-    pub(super) fn are_there(&self) -> bool {
+    /// How many have begun, if none goes on or waits.
+    pub(super) fn idle_after(&self) -> Option<u64> {
         let state = self.state.lock();
-        state.open > 0 || !state.waiting.is_empty()
+        (state.open == 0 && state.waiting.is_empty()).then_some(state.begun)
     }
 
     /// Whether there are none, and none can begin.
@@ -215,6 +217,7 @@ impl State {
         let mut requests = self.requests.clone().ok_or(None)?;
         let (response, output) = requests.send_request(head, false)?;
         self.open += 1;
+        self.begun += 1;
         Ok(Begun { response, output })
     }
 

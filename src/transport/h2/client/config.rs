@@ -20,6 +20,8 @@ pub(crate) struct ClientConfig {
     /// The limit of a received message, in bytes, until the call says its own.
     pub(crate) max_message_size: usize,
     pub(crate) keepalive: Keepalives,
+    /// For how long there is no call before the connection is closed. [`Duration::MAX`] is for ever.
+    pub(crate) max_idle: Duration,
     /// See [`user_agent`].
     pub(crate) user_agent: HeaderValue,
 }
@@ -34,6 +36,7 @@ impl Default for ClientConfig {
             max_metadata_size: server.max_metadata_size,
             max_message_size: server.max_message_size,
             keepalive: Keepalives::default(),
+            max_idle: Duration::MAX,
             user_agent: HeaderValue::from_static(USER_AGENT),
         }
     }
@@ -57,19 +60,6 @@ impl Keepalives {
     /// As an application wants it, but for a time that is too short, which is the shortest then.
     pub(crate) fn new(time: Duration, timeout: Duration, without_calls: bool) -> Self {
         Self { time: time.max(Self::MIN_TIME), timeout, without_calls }
-    }
-
-    /// Of a client's connections only silence has a time.
-    pub(super) fn timeouts(&self) -> Timeouts {
-        Timeouts {
-            handshake: Duration::MAX,
-            goaway: Duration::MAX,
-            keepalive_time: self.time,
-            keepalive_timeout: self.timeout,
-            max_idle: Duration::MAX,
-            max_age: Duration::MAX,
-            max_age_grace: Duration::MAX,
-        }
     }
 }
 
@@ -102,6 +92,24 @@ const HEADER_BLOCKS: u32 = 16;
 const MAX_RESET_REMEMBERED: usize = 1000;
 
 impl ClientConfig {
+    /// See [`Timeouts::user_timeout`].
+    pub(crate) fn user_timeout(&self) -> Option<Duration> {
+        self.timeouts().user_timeout()
+    }
+
+    /// Of a client's connections only silence and idleness have a time.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            handshake: Duration::MAX,
+            goaway: Duration::MAX,
+            keepalive_time: self.keepalive.time,
+            keepalive_timeout: self.keepalive.timeout,
+            max_idle: self.max_idle,
+            max_age: Duration::MAX,
+            max_age_grace: Duration::MAX,
+        }
+    }
+
     pub(super) fn builder(&self) -> Builder {
         let max_metadata = u32::try_from(self.max_metadata_size).unwrap_or(u32::MAX);
         let mut builder = Builder::new();

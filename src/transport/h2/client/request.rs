@@ -17,7 +17,7 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 ///
 /// # Errors
 /// INTERNAL, if it cannot be written.
-pub(super) fn head_of(
+pub(in crate::transport) fn head_of(
     request: Request,
     config: &ClientConfig,
 ) -> Result<http::Request<()>, Status> {

@@ -34,6 +34,8 @@ enum Way {
     Waits {
         id: u64,
         message: Option<Payload>,
+        /// The message is the last.
+        is_last: bool,
         is_half_closed: bool,
     },
     Open(Open),
@@ -107,9 +109,10 @@ impl H2ClientStream {
         match start {
             Start::Begun(begun) => stream.way = Way::Open(Open::new(begun, transport)),
             Start::Waits(id) => {
-                stream.way = Way::Waits { id, message: None, is_half_closed: false };
+                stream.way =
+                    Way::Waits { id, message: None, is_last: false, is_half_closed: false };
             }
-            Start::Refused(status) => stream.end_unprocessed(status),
+            Start::Refused(status) => stream.end_unsent(status),
         }
         stream
     }
@@ -118,12 +121,12 @@ impl H2ClientStream {
     pub(super) fn failed(transport: &Arc<ClientTransport>, status: Status) -> Self {
         let start = Start::Refused(status);
         let mut stream = Self::new(transport, start, Encodings::default());
-        stream.ended.iter_mut().for_each(|end| end.ended.is_unprocessed = false);
+        stream.ended.iter_mut().for_each(|end| end.ended.unprocessed = None);
         stream
     }
 
-    fn end_unprocessed(&mut self, status: Status) {
-        self.end(Ended { status, is_unprocessed: true }, false, None);
+    fn end_unsent(&mut self, status: Status) {
+        self.end(Ended::not_sent(status), false, None);
     }
 
     /// The call ends. h2 lets go of the stream, which is reset if it is not over for both sides.
@@ -141,14 +144,14 @@ impl H2ClientStream {
     fn end_by_server(&mut self, status: Status) {
         // It may have answered before all was sent.
         let is_early = matches!(&self.way, Way::Open(open) if !open.is_half_closed);
-        let ended = Ended { status, is_unprocessed: false };
+        let ended = Ended::processed(status);
         self.end(ended, true, is_early.then_some(Reason::NO_ERROR));
     }
 
     /// What came is wrong.
     fn end_by_fault(&mut self, status: Status) {
         self.ended = None;
-        self.end(Ended { status, is_unprocessed: false }, false, Some(Reason::CANCEL));
+        self.end(Ended::processed(status), false, Some(Reason::CANCEL));
     }
 
     fn fail(&mut self, error: h2::Error) {
@@ -174,7 +177,7 @@ impl H2ClientStream {
                     let settled = self.transport.end.calls.poll_settled(*id, context);
                     match ready!(settled) {
                         Ok(begun) => self.begin(begun),
-                        Err(status) => self.end_unprocessed(status),
+                        Err(status) => self.end_unsent(status),
                     }
                 }
                 Way::Open(open) => match &mut open.awaits {
@@ -202,7 +205,7 @@ impl H2ClientStream {
                 },
                 Way::Lost => {
                     let status = ready!(self.transport.end.calls.poll_end(context));
-                    self.end(Ended { status, is_unprocessed: false }, false, None);
+                    self.end(Ended::processed(status), false, None);
                 }
                 Way::Over => return Poll::Ready(()),
             }
@@ -212,8 +215,11 @@ impl H2ClientStream {
     /// A call that waited has got its place.
     fn begin(&mut self, begun: Begun) {
         let mut open = Open::new(begun, &self.transport);
-        if let Way::Waits { message, is_half_closed, .. } = &mut self.way {
+        if let Way::Waits { message, is_last, is_half_closed, .. } = &mut self.way {
             message.take().into_iter().for_each(|message| open.output.begin(message));
+            if *is_last {
+                open.output.begun_last();
+            }
             if *is_half_closed && let Err(error) = open.half_close() {
                 // The server may have ended it already, which is read next.
                 tracing::debug!(%error, "a call has ended before it was sent");
@@ -284,6 +290,7 @@ impl MessageStream for H2ClientStream {
             Way::Waits { .. } => Poll::Pending,
             Way::Open(open) => {
                 let sent = ready!(open.output.poll_send(context));
+                open.is_half_closed |= open.output.has_ended();
                 Poll::Ready(sent.map_err(|_| {
                     // The cause has come already, in most cases.
                     let _ = self.advance(context);
@@ -322,6 +329,14 @@ impl MessageStream for H2ClientStream {
 }
 
 impl ClientStream for H2ClientStream {
+    fn begun_last(&mut self) {
+        match &mut self.way {
+            Way::Waits { is_last, .. } => *is_last = true,
+            Way::Open(open) => open.output.begun_last(),
+            Way::Lost | Way::Over => {}
+        }
+    }
+
     fn half_close(&mut self) -> Result<(), Status> {
         let result = match &mut self.way {
             Way::Waits { is_half_closed, .. } => {

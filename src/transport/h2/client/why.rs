@@ -17,16 +17,6 @@ pub(super) enum Fate {
     Broken(Ended),
 }
 
-impl Ended {
-    fn processed(status: Status) -> Self {
-        Self { status, is_unprocessed: false }
-    }
-
-    fn unprocessed(status: Status) -> Self {
-        Self { status, is_unprocessed: true }
-    }
-}
-
 /// What a stream's error means to its call ("HTTP2 Transport Mapping", Errors, of PROTOCOL-HTTP2).
 pub(super) fn fate_of(error: h2::Error, peer: &Peer, goaway: Option<GoAway>) -> Fate {
     if error.is_io() {
@@ -34,7 +24,7 @@ pub(super) fn fate_of(error: h2::Error, peer: &Peer, goaway: Option<GoAway>) -> 
     }
     if error.is_go_away() && error.is_remote() {
         // h2 gives this error to streams that the server's GOAWAY excludes, and to those only.
-        return Fate::Ended(Ended::unprocessed(refused_by(peer, goaway.as_ref())));
+        return Fate::Ended(Ended::refused(refused_by(peer, goaway.as_ref())));
     }
     if error.is_go_away() {
         return Fate::Broken(Ended::processed(not_http_2(peer, error)));
@@ -65,7 +55,8 @@ pub(super) fn fate_of(error: h2::Error, peer: &Peer, goaway: Option<GoAway>) -> 
         None => format!("the call's stream to the server at {peer} failed: {error}"),
     };
     let is_unprocessed = is_refused && error.is_remote();
-    Fate::Ended(Ended { status: Status::new(code, text).with_source(error), is_unprocessed })
+    let status = Status::new(code, text).with_source(error);
+    Fate::Ended(if is_unprocessed { Ended::refused(status) } else { Ended::processed(status) })
 }
 
 /// The server has said GOAWAY, and not taken the call.
@@ -77,6 +68,13 @@ pub(super) fn refused_by(peer: &Peer, goaway: Option<&GoAway>) -> Status {
 /// This end takes no more calls.
 pub(super) fn closing(peer: &Peer) -> Status {
     Status::unavailable(format!("the connection to {peer} is being closed by this client"))
+}
+
+/// The connection was not used.
+pub(super) fn idle(peer: &Peer) -> Status {
+    Status::unavailable(format!(
+        "the connection to {peer} had no calls for long, and is being closed"
+    ))
 }
 
 /// This end has closed the connection.

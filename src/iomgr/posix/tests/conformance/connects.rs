@@ -212,7 +212,7 @@ fn a_socket_that_has_connected_to_itself_found_nobody(iomgr: &Arc<Iomgr>) {
         let (socket, mut address) = sys::connected_to_itself().unwrap();
         address.set_ip(ip.into());
         let fd = Fd::new(iomgr, socket).unwrap();
-        let error = failure(Attempt::new(ListenAddress::Tcp(address)).finish(fd));
+        let error = failure(Attempt::new(ListenAddress::Tcp(address), None).finish(fd));
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

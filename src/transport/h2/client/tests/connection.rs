@@ -37,7 +37,7 @@ fn end_after(bytes: &[u8]) -> String {
     world.hang_up();
     let why = world.closed();
     let whole = call.finish(&mut world);
-    assert!(whole.ended.is_unprocessed);
+    assert!(whole.ended.is_unprocessed());
     assert_eq!(whole.status(), why.to_string());
     assert!(!world.seen.told().is_ready);
     why.to_string()
@@ -129,10 +129,10 @@ fn a_connection_that_breaks_off_says_so_to_all_its_calls() {
     assert!(why.starts_with("UNAVAILABLE: the "), "{why}");
     for call in calls {
         let whole = call.finish(&mut world);
-        assert_eq!((whole.status(), whole.ended.is_unprocessed), (why.clone(), false));
+        assert_eq!((whole.status(), whole.ended.is_unprocessed()), (why.clone(), false));
     }
     let late = world.begin().finish(&mut world);
-    assert_eq!((late.status(), late.ended.is_unprocessed), (why, true));
+    assert_eq!((late.status(), late.ended.is_unprocessed()), (why, true));
 }
 
 /// It may find that out with a write, before it has read the answer.
@@ -147,7 +147,7 @@ fn what_a_server_says_before_it_closes_is_read_also_by_a_client_that_cannot_writ
     let late = world.begin();
     assert_eq!(call.finish(&mut world).status(), "OK");
     let late = late.finish(&mut world);
-    assert!(late.ended.is_unprocessed);
+    assert!(late.ended.is_unprocessed());
     let why = world.closed().to_string();
     assert!(why.contains("GOAWAY NO_ERROR \"going\""), "{why}");
 }
@@ -192,7 +192,7 @@ fn a_goaway_that_names_an_error_is_in_each_status() {
                \"too_many_pings\"";
     let whole = call.finish(&mut world);
     assert!(whole.status().starts_with(why), "{}", whole.status());
-    assert!(!whole.ended.is_unprocessed);
+    assert!(!whole.ended.is_unprocessed());
     assert!(world.closed().to_string().starts_with(why));
 }
 
@@ -205,7 +205,7 @@ fn a_client_that_leaves_ends_the_connection_with_its_last_call() {
     world.settle();
     assert!(world.seen.told().closed.is_empty());
     let late = world.begin().finish(&mut world);
-    assert!(late.ended.is_unprocessed);
+    assert!(late.ended.is_unprocessed());
     assert_eq!(
         late.status(),
         "UNAVAILABLE: the connection to inproc is being closed by this client",
@@ -238,7 +238,7 @@ fn an_abort_ends_every_call() {
     world.transport.clone().abort();
     let whole = call.finish(&mut world);
     let why = "UNAVAILABLE: the connection to inproc was closed by this client";
-    assert_eq!((&*whole.status(), whole.ended.is_unprocessed), (why, false));
+    assert_eq!((&*whole.status(), whole.ended.is_unprocessed()), (why, false));
     assert_eq!(world.closed().to_string(), why);
     world.work_until(World::is_closed);
 }

@@ -125,7 +125,7 @@ impl Ends {
 
     fn status(&self, stream: &mut dyn ClientStream) -> (String, bool) {
         let ended = self.wait(|| stream.poll_ended(&mut context()));
-        (ended.status.to_string(), ended.is_unprocessed)
+        (ended.status.to_string(), ended.is_unprocessed())
     }
 }
 

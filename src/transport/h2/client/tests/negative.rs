@@ -18,13 +18,13 @@ fn goaway() {
     let whole = first.finish(&mut world);
     assert_eq!((whole.status().as_str(), whole.messages.len()), ("OK", 1));
     let whole = second.finish(&mut world);
-    assert!(whole.ended.is_unprocessed);
+    assert!(whole.ended.is_unprocessed());
     assert_eq!(
         whole.status(),
         "UNAVAILABLE: the server at inproc takes no more calls: it sent GOAWAY NO_ERROR",
     );
     let third = world.begin().finish(&mut world);
-    assert!(third.ended.is_unprocessed);
+    assert!(third.ended.is_unprocessed());
     let told = world.seen.told();
     assert_eq!(told.goaways.len(), 1);
     assert_eq!((told.goaways[0].is_of_pings, &*told.goaways[0].text), (false, "GOAWAY NO_ERROR"));
@@ -42,7 +42,7 @@ fn rst_after_header() {
     world.answer(stream);
     world.reset(stream, 0);
     let whole = call.finish(&mut world);
-    assert!(whole.answer.is_some() && !whole.ended.is_unprocessed);
+    assert!(whole.answer.is_some() && !whole.ended.is_unprocessed());
     assert_eq!(
         whole.status(),
         "INTERNAL: the server at inproc reset the call's stream with NO_ERROR, but sent no status",
@@ -88,7 +88,7 @@ fn a_refused_stream_is_unprocessed() {
     let stream = world.request();
     world.reset(stream, 7);
     let whole = call.finish(&mut world);
-    assert!(whole.ended.is_unprocessed);
+    assert!(whole.ended.is_unprocessed());
     assert_eq!(
         whole.status(),
         "UNAVAILABLE: the server at inproc reset the call's stream with REFUSED_STREAM: it has not \

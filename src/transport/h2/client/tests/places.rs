@@ -36,7 +36,7 @@ fn a_call_that_is_cancelled_while_it_waits_is_never_sent() {
     drop(dropped);
     let whole = second.finish(&mut world);
     assert_eq!(
-        (whole.status().as_str(), whole.ended.is_unprocessed),
+        (whole.status().as_str(), whole.ended.is_unprocessed()),
         ("CANCELLED: too long", false)
     );
     world.answer_ok(stream);
@@ -101,7 +101,7 @@ fn no_call_begins_after_a_goaway() {
     world.goaway(0x7fff_ffff, 0, "max_age");
     for call in waiting {
         let whole = call.finish(&mut world);
-        assert!(whole.ended.is_unprocessed);
+        assert!(whole.ended.is_unprocessed());
         assert!(whole.status().ends_with("it sent GOAWAY NO_ERROR \"max_age\""));
     }
     world.goaway(stream, 0, "max_age");
@@ -117,7 +117,7 @@ fn calls_that_wait_when_the_connection_ends_have_not_begun() {
     let second = world.unary();
     world.hang_up();
     let (first, second) = (first.finish(&mut world), second.finish(&mut world));
-    assert_eq!((first.ended.is_unprocessed, second.ended.is_unprocessed), (false, true));
+    assert_eq!((first.ended.is_unprocessed(), second.ended.is_unprocessed()), (false, true));
     let why = "UNAVAILABLE: the server at inproc closed the connection";
     assert_eq!((&*first.status(), &*second.status()), (why, why));
 }
@@ -128,7 +128,7 @@ fn calls_that_wait_when_the_client_leaves_have_not_begun() {
     let second = world.unary();
     world.transport.clone().go_away();
     let second = second.finish(&mut world);
-    assert!(second.ended.is_unprocessed);
+    assert!(second.ended.is_unprocessed());
     world.answer_ok(stream);
     assert_eq!(first.finish(&mut world).status(), "OK");
     world.closed();

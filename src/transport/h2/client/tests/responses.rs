@@ -59,7 +59,7 @@ fn an_answer_comes_in_its_parts() {
     world.trailers(stream, &[("grpc-status", "0"), ("x-b", "2")]);
     assert_eq!(call.message(&mut world).unwrap(), None);
     let ended = call.ended(&mut world);
-    assert!(ended.status.is_ok() && !ended.is_unprocessed);
+    assert!(ended.status.is_ok() && !ended.is_unprocessed());
     assert_eq!(ended.status.metadata().unwrap().get("x-b"), Some("2"));
     world.settle();
     assert!(world.take_frames().iter().all(|it| it.kind != RST_STREAM));
@@ -73,7 +73,7 @@ fn ends(answer: impl FnOnce(&mut World, u32)) -> (String, Vec<Received>) {
     let stream = world.request();
     answer(&mut world, stream);
     let whole = call.finish(&mut world);
-    assert!(!whole.ended.is_unprocessed);
+    assert!(!whole.ended.is_unprocessed());
     world.settle();
     assert!(world.seen.told().closed.is_empty(), "the connection stays");
     (whole.status(), world.take_frames())
