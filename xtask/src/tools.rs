@@ -40,13 +40,20 @@ pub(crate) fn add_to(steps: &mut Steps) {
         let package = "github.com/grpc-ecosystem/grpc-health-probe";
         go_program("bin/grpc-health-probe", package, HEALTH_PROBE)
     });
-    // In a folder of their own, since they have no names of their own.
-    steps.run("tool: grpc-go's interop client", || {
-        go_program("go-interop/client", "google.golang.org/grpc/interop/client", GRPC_GO)
-    });
+    // In a folder of their own, since they have no names of their own. The last is the client for
+    // the cases of HTTP/2 that the server breaks.
+    steps.run("tool: grpc-go's interop client", || grpc_go("client"));
+    steps.run("tool: grpc-go's interop server", || grpc_go("server"));
+    steps.run("tool: grpc-go's negative HTTP/2 client", || grpc_go("http2"));
     steps.run("tool: Python grpcio", python);
     steps.run("tool: h2load", h2load);
     steps.run("tool: strace", strace);
+}
+
+/// One of grpc-go's programs for interoperability.
+fn grpc_go(name: &str) -> Outcome {
+    let package = format!("google.golang.org/grpc/interop/{name}");
+    go_program(&format!("go-interop/{name}"), &package, GRPC_GO)
 }
 
 /// Builds a program of a Go module, and installs it at this path, which ends as `package` does.
