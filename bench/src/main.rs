@@ -1,5 +1,7 @@
 //! Measures Turnstile's greeter beside tonic and beside a bare h2 loop; see README.md here.
 
+mod client;
+mod clients;
 mod contest;
 mod engines;
 mod load;
@@ -24,14 +26,15 @@ use clap::Parser;
 
 use contest::Contest;
 use load::Shape;
-use programs::{BARE, ENGINES, MICRO, NO_SERVERS, PEERS, Program, TONIC, TURNSTILE};
+use programs::{BARE, CLIENTS, ENGINES, MICRO, NO_SERVERS, PEERS, Program, TONIC, TURNSTILE};
 use table::Style;
 
 /// Measures Turnstile's greeter beside tonic and beside a bare h2 loop.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
-    /// How often every server is measured with every shape, and every engine with every operation.
+    /// How often every server is measured with every shape, every engine with every operation, and
+    /// every client in every way.
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
 
@@ -44,8 +47,8 @@ struct Options {
           default_values = ["4x50", "1x1", "1x100", "50x10"])]
     shapes: Vec<Shape>,
 
-    /// Only these of `turnstile`, `tonic`, `bare_h2_loop`, `micro`, `engines` and the names of
-    /// `--server`.
+    /// Only these of `turnstile`, `tonic`, `bare_h2_loop`, `micro`, `engines`, `clients` and
+    /// the names of `--server`.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
 
@@ -199,6 +202,11 @@ fn run(options: &Options) -> Result<bool> {
         let engines = engines::run(options.rounds, options.cpus.server, options.cpus.load);
         print!("{}", report::engines(&engines, style));
         complete &= engines.is_ok();
+    }
+    if options.wants(CLIENTS) {
+        let clients = clients::run(options.rounds, options.cpus);
+        print!("{}", report::clients(&clients, style));
+        complete &= clients.is_ok_and(|all| all.iter().all(|entry| entry.outcome.is_ok()));
     }
     Ok(complete)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// The library's own greeters, one for each style of handler, and the examples that they are.
@@ -20,8 +20,10 @@ pub(crate) const BARE: &str = "bare_h2_loop";
 pub(crate) const MICRO: &str = "micro";
 /// No server either: what the polling engines cost.
 pub(crate) const ENGINES: &str = "engines";
+/// The clients, all of them.
+pub(crate) const CLIENTS: &str = "clients";
 /// Those that are no servers.
-pub(crate) const NO_SERVERS: [&str; 2] = [MICRO, ENGINES];
+pub(crate) const NO_SERVERS: [&str; 3] = [MICRO, ENGINES, CLIENTS];
 
 /// The servers that this workspace brings.
 pub(crate) const PEERS: [&str; 2] = [TONIC, BARE];
@@ -47,8 +49,32 @@ pub(crate) fn turnstile(name: &str, example: &str) -> Program {
 
 /// Builds those of this workspace's servers that are named.
 pub(crate) fn peers(names: &[&str]) -> Vec<Program> {
-    let build = |name: &&str| Program::new(name, member("turnstile-bench-peers", binary(name)));
-    names.iter().map(build).collect()
+    names.iter().map(|name| Program::new(name, peer(name))).collect()
+}
+
+/// Builds one of this workspace's servers.
+pub(crate) fn peer(name: &str) -> Result<PathBuf> {
+    member("turnstile-bench-peers", binary(name))
+}
+
+/// Builds one of this workspace's clients.
+pub(crate) fn client(name: &str) -> Result<PathBuf> {
+    member("turnstile-bench-clients", name)
+}
+
+/// The Python that has grpcio.
+pub(crate) fn python() -> Result<PathBuf> {
+    let path = here().join("../target/tools/venv/bin/python");
+    ensure!(
+        path.is_file(),
+        "grpcio is not installed: run `cargo xtask tools`, which puts it into target/tools/venv"
+    );
+    Ok(path)
+}
+
+/// The client that Python runs.
+pub(crate) fn grpcio_client() -> PathBuf {
+    here().join("clients/grpcio_client.py")
 }
 
 /// Builds the program that times single operations.

@@ -1,5 +1,9 @@
 //! The tables.
 
+mod clients;
+
+pub(crate) use clients::clients;
+
 use anyhow::Result;
 
 use crate::contest::{Entry, Measurement};
