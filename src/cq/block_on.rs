@@ -15,10 +15,6 @@ use std::task::{Context, Poll, Wake, Waker};
 /// The future may be one of this crate's or any other that wakes its waker. This is what a blocking
 /// handler waits with; it can be nested.
 ///
-/// What the future's operations have to send leaves when it is pending or ready, in one write for each
-/// connection: of many calls that it begins at once, all requests. So it should not do for long what it
-/// does not await, and must not block on another thread that waits for what it has sent.
-///
 /// Callable from any thread; blocks until the future is ready.
 ///
 /// # Panics
@@ -97,12 +93,7 @@ impl Parked {
         let mut context = Context::from_waker(&waker);
         loop {
             self.is_woken.store(false, SeqCst);
-            // What the operations of one poll have to send leaves together when it returns, or when
-            // it waits itself.
-            let turn = ExecCtx::enter();
-            let polled = future.as_mut().poll(&mut context);
-            drop(turn);
-            if let Poll::Ready(output) = polled {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return output;
             }
             // The future may have forked.
@@ -140,40 +131,7 @@ impl Wake for Parked {
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
     use super::{SPARE, block_on};
-    use crate::cq::iomgr;
-    use crate::iomgr::{ExecCtx, Run};
-    use std::future::poll_fn;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::task::Poll;
     use std::thread;
-
-    #[derive(Default)]
-    struct Writes(AtomicUsize);
-
-    impl Run for Writes {
-        fn run(self: Arc<Self>) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
-
-    #[test]
-    fn what_a_poll_puts_off_is_done_when_the_poll_returns() {
-        let writes = Arc::new(Writes::default());
-        let mut polls = 0;
-        block_on(poll_fn(|context| {
-            assert_eq!(writes.0.load(SeqCst), 2 * polls);
-            for _ in 0..2 {
-                let _operation = ExecCtx::enter();
-                iomgr().submit(writes.clone());
-            }
-            assert_eq!(writes.0.load(SeqCst), 2 * polls, "an operation's write did not wait");
-            polls += 1;
-            context.waker().wake_by_ref();
-            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
-        }));
-        assert_eq!(writes.0.load(SeqCst), 6);
-    }
 
     #[test]
     fn waits_in_waits_keep_what_they_wait_with_for_the_next() {
