@@ -1,5 +1,6 @@
 //! Models of the turnstile, and of the way in which a sleeping poller is interrupted.
 
+mod hanging_up;
 mod watching;
 
 use super::engine::{Key, PollingEngine};
