@@ -112,6 +112,19 @@ impl Channel {
         Self::new(Control::fixed(name, iomgr, transport), Config { authority, options, accepts })
     }
 
+    /// A channel whose connections a test makes.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn on(control: Arc<Control>) -> Self {
+        let authority = Authority::from_static("test");
+        let options = CallOptions::new();
+        Self::new(control, Config { authority, options, accepts: Encodings::default() })
+    }
+
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn inner(&self) -> Arc<Inner> {
+        self.inner.clone()
+    }
+
     /// Whether there is a connection. With `try_to_connect`, one is asked for if there is none.
     ///
     /// Callable from any thread; never blocks, but for the look-up of a name: an attempt to connect begins

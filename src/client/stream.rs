@@ -103,9 +103,14 @@ impl ChannelStream {
                 if self.sent.is_committed {
                     return Poll::Pending;
                 }
-                match ready!(stream.poll_answer(context)) {
-                    Some(answer) => self.answer = Some(answer),
-                    None => {
+                match stream.poll_answer(context) {
+                    Poll::Pending if self.sent.must_commit() => {
+                        self.sent.commit();
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(answer)) => self.answer = Some(answer),
+                    Poll::Ready(None) => {
                         let ended = ready!(stream.poll_ended(context));
                         if self.begins_anew(&ended) {
                             return Poll::Ready(());
@@ -113,7 +118,8 @@ impl ChannelStream {
                     }
                 }
                 self.sent.commit();
-                Poll::Pending
+                // There may be more to be given.
+                Poll::Ready(())
             }
             Way::Ended(_) => Poll::Pending,
         }
@@ -286,9 +292,13 @@ impl Sent {
     fn add(&mut self, message: Message) {
         self.bytes = self.bytes.saturating_add(message.data.len());
         self.messages.push_back(message);
-        if self.bytes > MAX_KEPT && self.messages.len() > 1 {
-            self.commit();
-        }
+    }
+
+    /// The message that would be given next is too much to be kept. It goes to an attempt of which it is
+    /// known that it has not been refused: nothing could be sent again after that.
+    fn must_commit(&self) -> bool {
+        let is_next = self.given + 1 == self.messages.len() && !self.is_under_way;
+        !self.is_committed && is_next && self.given > 0 && self.bytes > MAX_KEPT
     }
 
     /// The next attempt has nothing yet.
@@ -331,14 +341,22 @@ impl Sent {
     fn poll_taken(&self) -> Poll<Result<(), Status>> {
         match &self.broken {
             Some(why) => Poll::Ready(Err(why.clone())),
-            None if self.is_under_way => Poll::Pending,
+            None if self.is_behind() => Poll::Pending,
             None => Poll::Ready(Ok(())),
         }
+    }
+
+    /// There is something that the attempt does not have yet.
+    fn is_behind(&self) -> bool {
+        self.is_under_way || self.given < self.messages.len()
     }
 
     fn next(&mut self) -> Option<Message> {
         if self.is_committed {
             return self.messages.pop_front();
+        }
+        if self.must_commit() {
+            return None;
         }
         let message = self.messages.get(self.given)?.clone();
         self.given += 1;
@@ -348,8 +366,7 @@ impl Sent {
     /// No more messages come. Of a call that began anew the attempt may not have all of them yet, and
     /// is told behind the last.
     fn half_close(&mut self, stream: &mut dyn ClientStream) -> Result<(), Status> {
-        let is_behind = self.is_under_way || self.given < self.messages.len();
-        if is_behind || mem::replace(&mut self.is_half_close_given, true) {
+        if self.is_behind() || mem::replace(&mut self.is_half_close_given, true) {
             return Ok(());
         }
         stream.half_close()
@@ -360,3 +377,6 @@ impl Sent {
         self.messages.drain(..).for_each(|message| drop_later(message.data));
     }
 }
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;
