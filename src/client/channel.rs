@@ -44,7 +44,8 @@ use std::task::Poll;
 /// A channel has none. Its connection is made, read and kept alive by threads of yours that wait: for one
 /// of its calls, in a server's [`run`](crate::Server::run), in [`block_on`](crate::block_on). While no
 /// thread waits nothing happens: nobody answers a server's PING, sends one, or notices that a server has
-/// gone. The next one who waits does, and finds what has come meanwhile.
+/// gone. The next one who waits does, and finds what has come meanwhile; and a call that comes after a
+/// while looks before it leaves, and goes to a new connection if its server has closed the old one.
 ///
 /// # The end of a channel
 ///

@@ -36,7 +36,7 @@ pub(super) struct ChannelStream {
     way: Way,
     sent: Sent,
     max_message_size: Option<usize>,
-    /// A server has said that it has not looked at the call, which counts once.
+    /// A server has said that it has not looked at the call, or closed before it could, which counts once.
     was_refused: bool,
     answer: Option<Answer>,
 }
@@ -155,11 +155,12 @@ impl ChannelStream {
         let Way::On { transport, .. } = &self.way else { return false };
         let not = match ended.unprocessed {
             Some(Unprocessed::NotSent) => Some(transport.clone()),
-            Some(Unprocessed::Refused) if !self.was_refused => {
+            // A server that is at its end may go on with that.
+            Some(Unprocessed::Refused | Unprocessed::Lost) if !self.was_refused => {
                 self.was_refused = true;
                 None
             }
-            Some(Unprocessed::Refused) | None => return false,
+            Some(Unprocessed::Refused | Unprocessed::Lost) | None => return false,
         };
         self.sent.begin_anew();
         self.way = Way::Waiting { ticket: Ticket::default(), not };

@@ -23,6 +23,8 @@ pub(super) struct H2ClientStream {
     input: Option<Input>,
     answer: Option<Answer>,
     ended: Option<End>,
+    /// How much the connection had written before this call began.
+    written_before: u64,
     /// What replies may be compressed with.
     accepts: Encodings,
     max_message_size: usize,
@@ -96,13 +98,20 @@ impl Open {
 }
 
 impl H2ClientStream {
-    pub(super) fn new(transport: &Arc<ClientTransport>, start: Start, accepts: Encodings) -> Self {
+    /// `written_before` is from before the `start`.
+    pub(super) fn new(
+        transport: &Arc<ClientTransport>,
+        start: Start,
+        written_before: u64,
+        accepts: Encodings,
+    ) -> Self {
         let mut stream = Self {
             transport: transport.clone(),
             way: Way::Over,
             input: None,
             answer: None,
             ended: None,
+            written_before,
             accepts,
             max_message_size: transport.end.config.max_message_size,
         };
@@ -120,7 +129,7 @@ impl H2ClientStream {
     /// A call that cannot be written down.
     pub(super) fn failed(transport: &Arc<ClientTransport>, status: Status) -> Self {
         let start = Start::Refused(status);
-        let mut stream = Self::new(transport, start, Encodings::default());
+        let mut stream = Self::new(transport, start, 0, Encodings::default());
         stream.ended.iter_mut().for_each(|end| end.ended.unprocessed = None);
         stream
     }
@@ -205,7 +214,10 @@ impl H2ClientStream {
                 },
                 Way::Lost => {
                     let status = ready!(self.transport.end.calls.poll_end(context));
-                    self.end(Ended::processed(status), false, None);
+                    let is_unseen = self.transport.traffic.written() == self.written_before;
+                    let ended =
+                        if is_unseen { Ended::lost(status) } else { Ended::processed(status) };
+                    self.end(ended, false, None);
                 }
                 Way::Over => return Poll::Ready(()),
             }

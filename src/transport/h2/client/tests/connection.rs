@@ -135,6 +135,17 @@ fn a_connection_that_breaks_off_says_so_to_all_its_calls() {
     assert_eq!((late.status(), late.ended.is_unprocessed()), (why, true));
 }
 
+/// Nobody was there who would have noticed, as a channel has no thread.
+#[test]
+fn a_call_that_finds_its_connection_broken_off_has_not_been_seen() {
+    let mut world = World::new();
+    world.settle();
+    world.hang_up();
+    let whole = world.unary().finish(&mut world);
+    assert!(whole.status().starts_with("UNAVAILABLE: the "), "{}", whole.status());
+    assert!(whole.ended.is_unprocessed());
+}
+
 /// It may find that out with a write, before it has read the answer.
 #[test]
 fn what_a_server_says_before_it_closes_is_read_also_by_a_client_that_cannot_write() {
