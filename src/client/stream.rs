@@ -226,7 +226,14 @@ impl ClientStream for ChannelStream {
         self.sent.is_half_closed = true;
         match &mut self.way {
             Way::Waiting { .. } => Ok(()),
-            Way::On { stream, .. } => self.sent.half_close(&mut **stream),
+            Way::On { stream, .. } => match self.sent.half_close(&mut **stream) {
+                // The call may begin anew, and half-closes then.
+                Err(why) if !self.sent.is_committed => {
+                    self.sent.broken = Some(why);
+                    Ok(())
+                }
+                result => result,
+            },
             Way::Ended(ended) => Err(ended.status.clone()),
         }
     }
@@ -234,8 +241,10 @@ impl ClientStream for ChannelStream {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {
         self.advance(context);
         match &mut self.way {
-            Way::On { stream, .. } if self.answer.is_none() => stream.poll_answer(context),
-            Way::On { .. } => Poll::Ready(self.answer.take()),
+            Way::On { .. } if self.answer.is_some() => Poll::Ready(self.answer.take()),
+            // It has been asked, and what it says now may be that the call begins anew.
+            Way::On { .. } if !self.sent.is_committed => Poll::Pending,
+            Way::On { stream, .. } => stream.poll_answer(context),
             Way::Waiting { .. } => Poll::Pending,
             Way::Ended(_) => Poll::Ready(None),
         }
@@ -299,7 +308,8 @@ impl Sent {
     /// known that it has not been refused: nothing could be sent again after that.
     fn must_commit(&self) -> bool {
         let is_next = self.given + 1 == self.messages.len() && !self.is_under_way;
-        !self.is_committed && is_next && self.given > 0 && self.bytes > MAX_KEPT
+        let is_kept = self.bytes <= MAX_KEPT || self.given == 0;
+        !self.is_committed && self.broken.is_none() && is_next && !is_kept
     }
 
     /// The next attempt has nothing yet.
@@ -338,10 +348,12 @@ impl Sent {
         }
     }
 
-    /// Ready when the attempt has taken everything.
+    /// Ready when the attempt has taken everything. One that takes no more may be followed by another,
+    /// until it is known how it ends.
     fn poll_taken(&self) -> Poll<Result<(), Status>> {
         match &self.broken {
-            Some(why) => Poll::Ready(Err(why.clone())),
+            Some(why) if self.is_committed => Poll::Ready(Err(why.clone())),
+            Some(_) => Poll::Pending,
             None if self.is_behind() => Poll::Pending,
             None => Poll::Ready(Ok(())),
         }

@@ -22,7 +22,12 @@ use std::task::{Context, Poll};
 struct Attempt {
     lengths: Vec<usize>,
     is_half_closed: bool,
+    /// Nothing more is taken.
+    is_broken: bool,
+    /// What the call is told when it asks how it goes: after that the call was refused.
     is_refused: bool,
+    /// It is refused just after the call has asked.
+    is_refused_next: bool,
 }
 
 type Shared = Arc<Mutex<Attempt>>;
@@ -38,8 +43,16 @@ impl Connection {
         Arc::new(Self { peer: Arc::new(Peer::in_process()), attempts: Mutex::default() })
     }
 
-    fn refuse(&self, attempt: usize) {
-        self.attempts.lock().unwrap()[attempt].lock().unwrap().is_refused = true;
+    fn attempt(&self, index: usize, change: impl FnOnce(&mut Attempt)) {
+        change(&mut self.attempts.lock().unwrap()[index].lock().unwrap());
+    }
+
+    fn refuse(&self, index: usize) {
+        self.attempt(index, |attempt| (attempt.is_broken, attempt.is_refused) = (true, true));
+    }
+
+    fn count(&self) -> usize {
+        self.attempts.lock().unwrap().len()
     }
 
     /// The lengths of an attempt's messages, and whether it knows that no more come.
@@ -71,8 +84,11 @@ impl ClientTransport for Connection {
 struct Stream(Shared);
 
 impl Stream {
-    fn is_refused(&self) -> bool {
-        self.0.lock().unwrap().is_refused
+    fn take(&self) -> Result<(), Status> {
+        match self.0.lock().unwrap().is_broken {
+            true => Err(Status::unavailable("nothing is taken")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -87,8 +103,7 @@ impl MessageStream for Stream {
     }
 
     fn poll_send_message(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        let refused = || Err(Status::unavailable("refused"));
-        Poll::Ready(if self.is_refused() { refused() } else { Ok(()) })
+        Poll::Ready(self.take())
     }
 
     fn poll_message(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Message>, Status>> {
@@ -99,11 +114,14 @@ impl MessageStream for Stream {
 impl ClientStream for Stream {
     fn half_close(&mut self) -> Result<(), Status> {
         self.0.lock().unwrap().is_half_closed = true;
-        Ok(())
+        self.take()
     }
 
     fn poll_answer(&mut self, _: &mut Context<'_>) -> Poll<Option<Answer>> {
-        if self.is_refused() { Poll::Ready(None) } else { Poll::Pending }
+        let attempt = &mut *self.0.lock().unwrap();
+        let answer = if attempt.is_refused { Poll::Ready(None) } else { Poll::Pending };
+        attempt.is_refused |= attempt.is_refused_next;
+        answer
     }
 
     fn poll_ended(&mut self, _: &mut Context<'_>) -> Poll<Ended> {
@@ -146,12 +164,25 @@ fn stream_on(connection: &Arc<Connection>) -> ChannelStream {
     ChannelStream::new(channel.inner(), new)
 }
 
-/// Sends a message of this length, which must be taken at once.
-fn send(stream: &mut ChannelStream, length: usize) {
+fn begin(stream: &mut ChannelStream, length: usize) {
     let data = Bytes::from(vec![0; length]);
     stream.begin_message(Message { compressed: false, data }).unwrap();
+}
+
+fn poll_sent(stream: &mut ChannelStream) -> Poll<Result<(), Status>> {
     let waker = CountingWaker::new().waker();
-    let taken = stream.poll_send_message(&mut Context::from_waker(&waker));
+    stream.poll_send_message(&mut Context::from_waker(&waker))
+}
+
+fn poll_answer(stream: &mut ChannelStream) -> Poll<Option<Answer>> {
+    let waker = CountingWaker::new().waker();
+    stream.poll_answer(&mut Context::from_waker(&waker))
+}
+
+/// Sends a message of this length, which must be taken at once.
+fn send(stream: &mut ChannelStream, length: usize) {
+    begin(stream, length);
+    let taken = poll_sent(stream);
     assert!(matches!(taken, Poll::Ready(Ok(()))), "{taken:?}");
 }
 
@@ -180,7 +211,45 @@ fn what_was_too_much_to_be_kept_is_given_once() {
     stream.half_close().unwrap();
     assert_eq!(connection.got(0), (vec![MUCH, MUCH, 1], true));
     connection.refuse(0);
-    let waker = CountingWaker::new().waker();
-    assert!(stream.poll_answer(&mut Context::from_waker(&waker)).is_ready());
-    assert_eq!(connection.attempts.lock().unwrap().len(), 1, "it is not sent again");
+    assert!(poll_answer(&mut stream).is_ready());
+    assert_eq!(connection.count(), 1, "it is not sent again");
+}
+
+#[test]
+fn an_attempt_that_is_refused_while_its_call_looks_is_followed_by_another() {
+    let connection = Connection::new();
+    let mut stream = stream_on(&connection);
+    send(&mut stream, 1);
+    connection.attempt(0, |attempt| attempt.is_refused_next = true);
+    assert!(poll_answer(&mut stream).is_pending());
+    assert!(poll_answer(&mut stream).is_pending());
+    assert_eq!(connection.count(), 2);
+    assert_eq!(connection.got(1), (vec![1], false));
+}
+
+#[test]
+fn nothing_fails_that_another_attempt_may_take() {
+    let connection = Connection::new();
+    let mut stream = stream_on(&connection);
+    send(&mut stream, 1);
+    // How it ends is known later, as of a connection that is lost.
+    connection.attempt(0, |attempt| attempt.is_broken = true);
+    begin(&mut stream, 1);
+    assert!(poll_sent(&mut stream).is_pending());
+    connection.refuse(0);
+    assert!(matches!(poll_sent(&mut stream), Poll::Ready(Ok(()))));
+    assert_eq!(connection.got(1), (vec![1, 1], false));
+}
+
+#[test]
+fn a_half_close_does_not_fail_that_another_attempt_may_take() {
+    let connection = Connection::new();
+    let mut stream = stream_on(&connection);
+    send(&mut stream, 1);
+    connection.attempt(0, |attempt| attempt.is_broken = true);
+    stream.half_close().unwrap();
+    assert!(poll_answer(&mut stream).is_pending());
+    connection.refuse(0);
+    assert!(poll_answer(&mut stream).is_pending());
+    assert_eq!(connection.got(1), (vec![1], true));
 }
