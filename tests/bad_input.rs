@@ -174,6 +174,20 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+/// h2 charges small frames against a budget, and gives nothing back for those that it ignores.
+#[test]
+fn what_still_comes_for_a_call_that_was_refused_does_not_end_its_connection() {
+    let server = TestServer::start();
+    let mut client = Client::connect(server.address());
+    let stream = client.request(&Request::of("/a.B/C").open());
+    assert_eq!(client.answer(stream).code(), UNIMPLEMENTED);
+    let burst = Frame::data(stream, *b"x", false).to_bytes().repeat(1000);
+    (0..60).for_each(|_| client.send_bytes(&burst));
+    client.greet();
+    drop(client);
+    server.stop();
+}
+
 #[test]
 fn each_bad_request_gets_the_answer_that_names_its_cause() {
     let server = TestServer::start();

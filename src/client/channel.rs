@@ -44,7 +44,8 @@ use std::task::Poll;
 /// A channel has none. Its connection is made, read and kept alive by threads of yours that wait: for one
 /// of its calls, in a server's [`run`](crate::Server::run), in [`block_on`](crate::block_on). While no
 /// thread waits nothing happens: nobody answers a server's PING, sends one, or notices that a server has
-/// gone. The next one who waits does, and finds what has come meanwhile.
+/// gone. The next one who waits does, and finds what has come meanwhile; and a call that comes after a
+/// while looks before it leaves, and goes to a new connection if its server has closed the old one.
 ///
 /// # The end of a channel
 ///
@@ -110,6 +111,19 @@ impl Channel {
         let authority = Authority::from_static("localhost");
         let accepts = Encodings::of(Encoding::ALL);
         Self::new(Control::fixed(name, iomgr, transport), Config { authority, options, accepts })
+    }
+
+    /// A channel whose connections a test makes.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn on(control: Arc<Control>) -> Self {
+        let authority = Authority::from_static("test");
+        let options = CallOptions::new();
+        Self::new(control, Config { authority, options, accepts: Encodings::default() })
+    }
+
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn inner(&self) -> Arc<Inner> {
+        self.inner.clone()
     }
 
     /// Whether there is a connection. With `try_to_connect`, one is asked for if there is none.

@@ -75,6 +75,14 @@ impl Control {
         Self::with(name, iomgr, set, Driver { resolver, balancer }, true)
     }
 
+    /// Of a channel whose connections a test makes.
+    #[cfg(all(test, not(turnstile_loom)))]
+    pub(super) fn balanced(iomgr: Arc<Iomgr>, balancer: Box<dyn Balancer>) -> Arc<Self> {
+        let set = Arc::new(PollsetSet::new(&iomgr));
+        let driver = Driver { resolver: Box::new(Known::nothing()), balancer };
+        Self::with("test".to_owned(), iomgr, set, driver, false)
+    }
+
     fn with(
         name: String,
         iomgr: Arc<Iomgr>,

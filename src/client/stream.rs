@@ -36,7 +36,7 @@ pub(super) struct ChannelStream {
     way: Way,
     sent: Sent,
     max_message_size: Option<usize>,
-    /// A server has said that it has not looked at the call, which counts once.
+    /// A server has said that it has not looked at the call, or closed before it could, which counts once.
     was_refused: bool,
     answer: Option<Answer>,
 }
@@ -103,9 +103,14 @@ impl ChannelStream {
                 if self.sent.is_committed {
                     return Poll::Pending;
                 }
-                match ready!(stream.poll_answer(context)) {
-                    Some(answer) => self.answer = Some(answer),
-                    None => {
+                match stream.poll_answer(context) {
+                    Poll::Pending if self.sent.must_commit() => {
+                        self.sent.commit();
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(answer)) => self.answer = Some(answer),
+                    Poll::Ready(None) => {
                         let ended = ready!(stream.poll_ended(context));
                         if self.begins_anew(&ended) {
                             return Poll::Ready(());
@@ -113,7 +118,8 @@ impl ChannelStream {
                     }
                 }
                 self.sent.commit();
-                Poll::Pending
+                // There may be more to be given.
+                Poll::Ready(())
             }
             Way::Ended(_) => Poll::Pending,
         }
@@ -149,11 +155,12 @@ impl ChannelStream {
         let Way::On { transport, .. } = &self.way else { return false };
         let not = match ended.unprocessed {
             Some(Unprocessed::NotSent) => Some(transport.clone()),
-            Some(Unprocessed::Refused) if !self.was_refused => {
+            // A server that is at its end may go on with that.
+            Some(Unprocessed::Refused | Unprocessed::Lost) if !self.was_refused => {
                 self.was_refused = true;
                 None
             }
-            Some(Unprocessed::Refused) | None => return false,
+            Some(Unprocessed::Refused | Unprocessed::Lost) | None => return false,
         };
         self.sent.begin_anew();
         self.way = Way::Waiting { ticket: Ticket::default(), not };
@@ -219,7 +226,14 @@ impl ClientStream for ChannelStream {
         self.sent.is_half_closed = true;
         match &mut self.way {
             Way::Waiting { .. } => Ok(()),
-            Way::On { stream, .. } => self.sent.half_close(&mut **stream),
+            Way::On { stream, .. } => match self.sent.half_close(&mut **stream) {
+                // The call may begin anew, and half-closes then.
+                Err(why) if !self.sent.is_committed => {
+                    self.sent.broken = Some(why);
+                    Ok(())
+                }
+                result => result,
+            },
             Way::Ended(ended) => Err(ended.status.clone()),
         }
     }
@@ -227,8 +241,10 @@ impl ClientStream for ChannelStream {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer>> {
         self.advance(context);
         match &mut self.way {
-            Way::On { stream, .. } if self.answer.is_none() => stream.poll_answer(context),
-            Way::On { .. } => Poll::Ready(self.answer.take()),
+            Way::On { .. } if self.answer.is_some() => Poll::Ready(self.answer.take()),
+            // It has been asked, and what it says now may be that the call begins anew.
+            Way::On { .. } if !self.sent.is_committed => Poll::Pending,
+            Way::On { stream, .. } => stream.poll_answer(context),
             Way::Waiting { .. } => Poll::Pending,
             Way::Ended(_) => Poll::Ready(None),
         }
@@ -286,9 +302,14 @@ impl Sent {
     fn add(&mut self, message: Message) {
         self.bytes = self.bytes.saturating_add(message.data.len());
         self.messages.push_back(message);
-        if self.bytes > MAX_KEPT && self.messages.len() > 1 {
-            self.commit();
-        }
+    }
+
+    /// The message that would be given next is too much to be kept. It goes to an attempt of which it is
+    /// known that it has not been refused: nothing could be sent again after that.
+    fn must_commit(&self) -> bool {
+        let is_next = self.given + 1 == self.messages.len() && !self.is_under_way;
+        let is_kept = self.bytes <= MAX_KEPT || self.given == 0;
+        !self.is_committed && self.broken.is_none() && is_next && !is_kept
     }
 
     /// The next attempt has nothing yet.
@@ -327,18 +348,28 @@ impl Sent {
         }
     }
 
-    /// Ready when the attempt has taken everything.
+    /// Ready when the attempt has taken everything. One that takes no more may be followed by another,
+    /// until it is known how it ends.
     fn poll_taken(&self) -> Poll<Result<(), Status>> {
         match &self.broken {
-            Some(why) => Poll::Ready(Err(why.clone())),
-            None if self.is_under_way => Poll::Pending,
+            Some(why) if self.is_committed => Poll::Ready(Err(why.clone())),
+            Some(_) => Poll::Pending,
+            None if self.is_behind() => Poll::Pending,
             None => Poll::Ready(Ok(())),
         }
+    }
+
+    /// There is something that the attempt does not have yet.
+    fn is_behind(&self) -> bool {
+        self.is_under_way || self.given < self.messages.len()
     }
 
     fn next(&mut self) -> Option<Message> {
         if self.is_committed {
             return self.messages.pop_front();
+        }
+        if self.must_commit() {
+            return None;
         }
         let message = self.messages.get(self.given)?.clone();
         self.given += 1;
@@ -348,8 +379,7 @@ impl Sent {
     /// No more messages come. Of a call that began anew the attempt may not have all of them yet, and
     /// is told behind the last.
     fn half_close(&mut self, stream: &mut dyn ClientStream) -> Result<(), Status> {
-        let is_behind = self.is_under_way || self.given < self.messages.len();
-        if is_behind || mem::replace(&mut self.is_half_close_given, true) {
+        if self.is_behind() || mem::replace(&mut self.is_half_close_given, true) {
             return Ok(());
         }
         stream.half_close()
@@ -360,3 +390,6 @@ impl Sent {
         self.messages.drain(..).for_each(|message| drop_later(message.data));
     }
 }
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;

@@ -13,12 +13,12 @@
 //! that is let go lives until its last call has ended.
 
 use super::backoff::{Attempt, Backoff, BackoffRules};
-use crate::iomgr::{Connect, Deadline, Endpoint, Iomgr, ListenAddress, PollsetSet, Sleep};
+use crate::iomgr::{Connect, Deadline, Endpoint, Iomgr, ListenAddress, Peer, PollsetSet, Sleep};
 use crate::random;
 use crate::status::Status;
 use crate::sync::Mutex;
 use crate::transport::h2::{self, ClientConfig};
-use crate::transport::{Connected, GoAway, Transport as _};
+use crate::transport::{ClientTransport as _, Connected, GoAway, Transport as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -193,7 +193,10 @@ impl Connecting {
                         };
                         return Poll::Ready(Ok(connection));
                     }
-                    Err(why) => self.fail(why),
+                    Err(end) => {
+                        let why = end.before_any_call(connection.transport.peer());
+                        self.fail(why);
+                    }
                 },
             }
         }
@@ -281,6 +284,18 @@ enum End {
     Closed(Status),
 }
 
+impl End {
+    /// Of a connection that ended as soon as it was made. The next one is not made at once, then.
+    fn before_any_call(self, peer: &Peer) -> Status {
+        match self {
+            Self::Closed(why) => why,
+            Self::GoAway(GoAway { text, .. }) => Status::unavailable(format!(
+                "the connection to {peer} ended before it had a call: {text}"
+            )),
+        }
+    }
+}
+
 impl News {
     fn new(waker: Waker) -> Self {
         Self { waker, told: Mutex::default() }
@@ -288,13 +303,12 @@ impl News {
 
     /// Ready when the server has sent its SETTINGS, or never will. The waker is the one that it was made
     /// with: the channel has but one.
-    fn poll_ready(&self, _context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+    fn poll_ready(&self, _context: &mut Context<'_>) -> Poll<Result<(), End>> {
         let told = self.told.lock();
         match &told.end {
             None if told.is_ready => Poll::Ready(Ok(())),
             None => Poll::Pending,
-            Some(End::Closed(why)) => Poll::Ready(Err(why.clone())),
-            Some(End::GoAway(why)) => Poll::Ready(Err(Status::unavailable(why.text.clone()))),
+            Some(end) => Poll::Ready(Err(end.clone())),
         }
     }
 

@@ -17,6 +17,10 @@ pub(crate) trait Endpoint: Send {
     /// Bytes that have been read and not consumed; empty at the end of the stream.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>>;
 
+    /// Nobody may have waited for long, and what has come meanwhile is not known: the next `poll_fill` asks
+    /// the system.
+    fn look_again(&mut self) {}
+
     /// Marks the first `count` bytes of the last `poll_fill` as used.
     fn consume(&mut self, count: usize);
 

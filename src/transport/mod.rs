@@ -164,6 +164,8 @@ pub(crate) struct Ended {
 pub(crate) enum Unprocessed {
     /// It has not left this process.
     NotSent,
+    /// Neither has this one, whose connection was lost under it.
+    Lost,
     /// The server says so.
     Refused,
 }
@@ -175,6 +177,10 @@ impl Ended {
 
     pub(crate) fn not_sent(status: Status) -> Self {
         Self { status, unprocessed: Some(Unprocessed::NotSent) }
+    }
+
+    pub(crate) fn lost(status: Status) -> Self {
+        Self { status, unprocessed: Some(Unprocessed::Lost) }
     }
 
     /// Whether it may begin again.

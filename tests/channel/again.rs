@@ -1,12 +1,13 @@
 //! Calls that begin anew on another connection, and calls that must not.
 
 use std::thread;
+use std::time::Duration;
 
 use turnstile::{Batch, CallOptions, Code, Deadline, codec};
 
 use super::common::{Caller, GREET, PATIENCE, Signal};
 use super::frame::{self, Frame};
-use super::frames::FrameServer;
+use super::frames::{Connection, FrameServer};
 
 #[test]
 fn a_call_that_the_servers_goaway_excludes_goes_to_a_new_connection_as_it_was() {
@@ -100,6 +101,34 @@ fn a_call_whose_connection_is_lost_is_not_sent_twice() {
         assert_eq!(status.code(), Code::Unavailable);
         assert!(status.message().contains(&server.address()), "{status}");
         assert_eq!(caller.call("later", CallOptions::new()).unwrap(), "Hello later");
+    });
+}
+
+#[test]
+fn a_call_that_finds_its_connection_closed_before_it_has_left_goes_to_a_new_one() {
+    let server = FrameServer::new();
+    let caller = Caller::to(&server.address());
+    let reply = |connection: &mut Connection| {
+        let call = connection.call();
+        connection.reply(&call);
+    };
+    thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            let mut first = server.accept();
+            reply(&mut first);
+            first
+        });
+        assert!(caller.call("one", CallOptions::new()).is_ok());
+        drop(served.join().unwrap());
+        // Time passes, in which nobody waits who would notice.
+        thread::sleep(Duration::from_millis(20));
+        scope.spawn(|| {
+            let mut second = server.accept();
+            reply(&mut second);
+            second.wait_for_end();
+        });
+        assert_eq!(caller.call("two", CallOptions::new()).unwrap(), "Hello two");
+        drop(caller);
     });
 }
 

@@ -1,6 +1,7 @@
 //! A service, and calls of it on queues.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Mutex;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use turnstile::client::Call;
 use turnstile::{
     Batch, CallOptions, Channel, CompletionQueue, Deadline, MethodDescriptor, Response, Server,
-    Service, Status, block_on, codec, service,
+    Service, Status, block_on, codec, service, sleep,
 };
 
 /// Where a test that would hang ends instead.
@@ -101,10 +102,18 @@ impl Signal {
     }
 
     pub(crate) fn wait(&self) {
+        let mut patience = pin!(sleep(PATIENCE));
         block_on(poll_fn(|context| {
-            let mut state = self.0.lock().unwrap();
-            state.1 = Some(context.waker().clone());
-            if state.0 { Poll::Ready(()) } else { Poll::Pending }
+            let is_set = {
+                let mut state = self.0.lock().unwrap();
+                state.1 = Some(context.waker().clone());
+                state.0
+            };
+            if is_set {
+                return Poll::Ready(());
+            }
+            assert!(patience.as_mut().poll(context).is_pending(), "the other thread has failed");
+            Poll::Pending
         }));
     }
 }

@@ -9,6 +9,7 @@ use turnstile::test_server::TestServer;
 use turnstile::{CallOptions, Channel, Code, ConnectivityState, Server};
 
 use super::common::{Caller, PATIENCE, bind, greeter, unused_port};
+use super::frame::{self, Frame};
 use super::frames::FrameServer;
 
 fn waits() -> CallOptions {
@@ -122,6 +123,31 @@ fn a_server_that_says_nothing_has_its_time() {
         server.address()
     );
     assert_eq!((status.code(), status.message()), (Code::Unavailable, &*expected));
+}
+
+#[test]
+fn a_server_that_takes_no_calls_from_the_first_is_told_with_what_it_says() {
+    let server = FrameServer::new();
+    let caller = Caller::to(&server.address());
+    let _call = caller.begin("you", CallOptions::new(), 1);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut socket = server.accept_silently();
+            let mut goaway = vec![0; 8];
+            goaway.extend(b"not today");
+            // Together, so that there is no moment at which calls could begin.
+            let goaway = Frame::new(frame::GOAWAY, 0, 0, goaway);
+            socket.write_all(&frame::to_bytes(&[Frame::settings(&[]), goaway])).unwrap();
+            let _ = socket.read_to_end(&mut Vec::new());
+        });
+        let status = caller.next().1.unwrap_err();
+        let expected = format!(
+            "the connection to ipv4:{} ended before it had a call: GOAWAY NO_ERROR \"not today\"",
+            server.address()
+        );
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, &*expected));
+        drop(caller);
+    });
 }
 
 #[test]

@@ -227,6 +227,10 @@ impl Endpoint for TcpEndpoint {
         Poll::Ready(Ok(&self.input.buffer[self.input.filled.clone()]))
     }
 
+    fn look_again(&mut self) {
+        self.input.is_drained = false;
+    }
+
     fn consume(&mut self, count: usize) {
         self.input.filled.start = (self.input.filled.start + count).min(self.input.filled.end);
     }

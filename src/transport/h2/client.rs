@@ -10,7 +10,9 @@ pub(crate) use config::{ClientConfig, Keepalives, user_agent};
 pub(in crate::transport) use request::head_of;
 
 use super::clock::{Activity, Clock, Due};
-use super::driven::{ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AT_CLOCK, Progress};
+use super::driven::{
+    ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AGAIN, LOOK_AT_CLOCK, Progress,
+};
 use super::io::Io;
 use super::payload::Payload;
 use super::pinger::Pinger;
@@ -134,6 +136,9 @@ impl ClientTransport {
         }
         if asked & LOOK_AT_CLOCK != 0 {
             self.look_at_clock(driver);
+        }
+        if asked & LOOK_AGAIN != 0 {
+            self.traffic.look_again();
         }
     }
 
@@ -296,11 +301,16 @@ impl transport::ClientTransport for ClientTransport {
             Ok(head) => head,
             Err(status) => return Box::new(H2ClientStream::failed(&self, status)),
         };
+        // A server that has closed meanwhile is to be found out before the call is written.
+        if self.end.calls.begin_after_lull() {
+            self.ask(LOOK_AGAIN);
+        }
+        let written_before = self.traffic.written();
         let start = self.end.calls.start(head, timeout);
         if matches!(start, Start::Waits(_)) {
             self.wake_by_ref();
         }
-        Box::new(H2ClientStream::new(&self, start, accepts))
+        Box::new(H2ClientStream::new(&self, start, written_before, accepts))
     }
 
     fn peer(&self) -> &Arc<Peer> {

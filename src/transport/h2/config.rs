@@ -2,7 +2,6 @@
 
 use super::clock::Timeouts;
 use super::strikes::PingPolicy;
-use super::traffic::BYTES_PER_TURN;
 use crate::compression::Encodings;
 use h2::server::Builder;
 
@@ -47,9 +46,11 @@ impl Default for Config {
 pub(super) const MAX_HEADER_BLOCK: u32 = 64 * 1024;
 
 /// What h2 may be charged for small DATA frames that are waiting in it (h2 >= 0.4.16 charges 256
-/// minus the length for each, and kills the connection beyond the budget). They wait for one turn
-/// at most, and the smallest that is not empty has 10 bytes with its header.
-pub(super) const DATA_FRAME_BUDGET: usize = 2 * 256 * (BYTES_PER_TURN / 10);
+/// minus the length for each, and kills the connection beyond the budget): without a limit. What bounds
+/// them is that they wait for one turn, of [`BYTES_PER_TURN`](super::traffic::BYTES_PER_TURN). And h2
+/// (0.4.20) charges those that it ignores, too, as their stream was reset, and never gives that back: with
+/// a limit a connection lasts until so many have come, whatever else goes on on it.
+pub(super) const DATA_FRAME_BUDGET: usize = usize::MAX;
 
 /// How many streams a client may reset before they are accepted, beyond which h2 ends the
 /// connection (CVE-2023-44487, "rapid reset"). h2 reads all that a turn brings before it gives the

@@ -66,6 +66,9 @@ impl Io {
             return Poll::Ready(Ok(all));
         }
         let written = lent(&mut self.endpoint)?.poll_write(context, buffers);
+        if let Poll::Ready(Ok(count)) = &written {
+            self.traffic.add_written(*count);
+        }
         let written = ready!(self.hold(written, all))?;
         let mut left = written;
         for buffer in buffers {
@@ -125,6 +128,9 @@ impl AsyncRead for Io {
         }
         let this = &mut *self;
         let endpoint = lent(&mut this.endpoint)?;
+        if this.traffic.takes_another_look() {
+            endpoint.look_again();
+        }
         let bytes = ready!(endpoint.poll_fill(context))?;
         let count = bytes.len().min(into.remaining());
         into.put_slice(&bytes[..count]);

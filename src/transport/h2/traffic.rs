@@ -28,12 +28,15 @@ const BEGINNING: usize = 64;
 pub(crate) struct Traffic {
     /// What is left of the turn's bytes.
     left_of_turn: AtomicUsize,
-    /// Bytes that have come since the beginning.
+    /// Bytes that have come since the beginning, and that have left.
     received: AtomicU64,
+    written: AtomicU64,
     /// Whether the peer's SETTINGS have come, and first.
     is_greeted: AtomicBool,
     /// A GOAWAY has come, and has not been told of.
     has_news: AtomicBool,
+    /// What has come may not be known.
+    looks_again: AtomicBool,
     /// Nothing can be written any more.
     is_broken: AtomicBool,
     /// What only a few connections ever hear. A leaf lock.
@@ -118,6 +121,29 @@ impl Traffic {
     /// How many bytes have ever come.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Relaxed)
+    }
+
+    /// What has come may not be known, as nobody may have waited.
+    pub(super) fn look_again(&self) {
+        self.looks_again.store(true, Relaxed);
+    }
+
+    pub(super) fn takes_another_look(&self) -> bool {
+        let looks = self.looks_again.load(Relaxed);
+        if looks {
+            self.looks_again.store(false, Relaxed);
+        }
+        looks
+    }
+
+    /// How many bytes have ever left. Another thread may ask: what it begins after that is in none of
+    /// these.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    pub(super) fn add_written(&self, count: usize) {
+        add(&self.written, count as u64);
     }
 
     /// Whether the peer has sent what it must begin with: SETTINGS, and before them a client its

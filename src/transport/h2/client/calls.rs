@@ -15,6 +15,10 @@ use std::mem;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+/// After such a time without a new call nobody may have waited, and seen what has come. Few calls that
+/// follow each other are so far apart, and a look costs each of those a system call.
+const LULL: Duration = Duration::from_millis(10);
+
 /// The calls of a connection.
 #[derive(Default)]
 pub(super) struct Calls {
@@ -38,6 +42,8 @@ struct State {
     next_id: u64,
     /// Those that have waited, and do not know it yet.
     settled: HashMap<u64, Result<Begun, Status>>,
+    /// When the last call began that found no other; at first, when calls could begin.
+    last_alone: Option<Instant>,
     /// How the connection ended.
     end: Option<Status>,
     /// Streams that want to know how.
@@ -91,6 +97,18 @@ impl Calls {
         Start::Waits(id)
     }
 
+    /// Whether the call that is about to begin finds none that goes on, and comes long after the last
+    /// of which that is true. The clock is read for those only.
+    pub(super) fn begin_after_lull(&self) -> bool {
+        let state = &mut *self.state.lock();
+        if state.open > 0 {
+            return false;
+        }
+        let now = Instant::now();
+        let last = state.last_alone.replace(now);
+        last.is_some_and(|last| now.saturating_duration_since(last) >= LULL)
+    }
+
     /// Ready when a call that waited has begun, or never will.
     pub(super) fn poll_settled(
         &self,
@@ -129,6 +147,7 @@ impl Calls {
     /// Calls may begin from now on, unless they are refused already.
     pub(super) fn open(&self, requests: SendRequest<Payload>) {
         let state = &mut *self.state.lock();
+        state.last_alone = Some(Instant::now());
         if state.refusal.is_none() {
             state.requests = Some(requests);
         }

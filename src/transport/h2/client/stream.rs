@@ -4,7 +4,7 @@ use super::ClientTransport;
 use super::calls::{Begun, Start};
 use super::why::{self, Fate};
 use crate::compression::Encodings;
-use crate::status::Status;
+use crate::status::{GRPC_STATUS, Status};
 use crate::transport::h2::messages::{Input, Sender};
 use crate::transport::h2::payload::Payload;
 use crate::transport::h2::response::{read_head, read_trailers};
@@ -23,6 +23,8 @@ pub(super) struct H2ClientStream {
     input: Option<Input>,
     answer: Option<Answer>,
     ended: Option<End>,
+    /// How much the connection had written before this call began.
+    written_before: u64,
     /// What replies may be compressed with.
     accepts: Encodings,
     max_message_size: usize,
@@ -96,13 +98,20 @@ impl Open {
 }
 
 impl H2ClientStream {
-    pub(super) fn new(transport: &Arc<ClientTransport>, start: Start, accepts: Encodings) -> Self {
+    /// `written_before` is from before the `start`.
+    pub(super) fn new(
+        transport: &Arc<ClientTransport>,
+        start: Start,
+        written_before: u64,
+        accepts: Encodings,
+    ) -> Self {
         let mut stream = Self {
             transport: transport.clone(),
             way: Way::Over,
             input: None,
             answer: None,
             ended: None,
+            written_before,
             accepts,
             max_message_size: transport.end.config.max_message_size,
         };
@@ -120,7 +129,7 @@ impl H2ClientStream {
     /// A call that cannot be written down.
     pub(super) fn failed(transport: &Arc<ClientTransport>, status: Status) -> Self {
         let start = Start::Refused(status);
-        let mut stream = Self::new(transport, start, Encodings::default());
+        let mut stream = Self::new(transport, start, 0, Encodings::default());
         stream.ended.iter_mut().for_each(|end| end.ended.unprocessed = None);
         stream
     }
@@ -197,7 +206,12 @@ impl H2ClientStream {
                         match ready!(input.poll_trailers(context)) {
                             Ok(trailers) => {
                                 let max = self.transport.end.config.max_metadata_size;
-                                self.end_by_server(read_trailers(trailers, max));
+                                let is_servers = trailers
+                                    .as_ref()
+                                    .is_some_and(|it| it.contains_key(GRPC_STATUS));
+                                let status = read_trailers(trailers, max);
+                                let status = if is_servers { status } else { self.located(status) };
+                                self.end_by_server(status);
                             }
                             Err(error) => self.fail(error),
                         }
@@ -205,7 +219,10 @@ impl H2ClientStream {
                 },
                 Way::Lost => {
                     let status = ready!(self.transport.end.calls.poll_end(context));
-                    self.end(Ended::processed(status), false, None);
+                    let is_unseen = self.transport.traffic.written() == self.written_before;
+                    let ended =
+                        if is_unseen { Ended::lost(status) } else { Ended::processed(status) };
+                    self.end(ended, false, None);
                 }
                 Way::Over => return Poll::Ready(()),
             }
@@ -236,6 +253,7 @@ impl H2ClientStream {
         let (head, body) = response.into_parts();
         let is_last = body.is_end_stream();
         let max_metadata_size = self.transport.end.config.max_metadata_size;
+        let is_servers = head.headers.contains_key(GRPC_STATUS);
         match read_head(head, is_last, self.accepts, max_metadata_size) {
             Ok(answer) => {
                 self.answer = Some(answer);
@@ -244,9 +262,21 @@ impl H2ClientStream {
                     open.awaits = Awaited::Messages;
                 }
             }
-            Err(status) if is_last => self.end_by_server(status),
-            Err(status) => self.end_by_fault(status),
+            Err(status) => {
+                let status = if is_servers { status } else { self.located(status) };
+                if is_last {
+                    self.end_by_server(status);
+                } else {
+                    self.end_by_fault(status);
+                }
+            }
         }
+    }
+
+    /// With who has answered so, for a status that is not the server's own.
+    fn located(&self, status: Status) -> Status {
+        let text = format!("{}; it is from {}", status.message(), self.transport.peer);
+        Status::new(status.code(), text)
     }
 
     /// Why nothing more can be sent.

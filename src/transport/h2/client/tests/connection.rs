@@ -2,7 +2,7 @@
 
 use super::peer::{Call, World};
 use crate::iomgr::Deadline;
-use crate::testing::http2::{DATA, GOAWAY, HEADERS, PING, SETTINGS, frame};
+use crate::testing::http2::{DATA, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, frame};
 use crate::transport::h2::{ClientConfig, Keepalives};
 use crate::transport::{ClientTransport as _, Transport as _};
 use std::time::Duration;
@@ -133,6 +133,37 @@ fn a_connection_that_breaks_off_says_so_to_all_its_calls() {
     }
     let late = world.begin().finish(&mut world);
     assert_eq!((late.status(), late.ended.is_unprocessed()), (why, true));
+}
+
+/// Nobody was there who would have noticed, as a channel has no thread.
+#[test]
+fn a_call_that_finds_its_connection_broken_off_has_not_been_seen() {
+    let mut world = World::new();
+    world.settle();
+    world.hang_up();
+    let whole = world.unary().finish(&mut world);
+    assert!(whole.status().starts_with("UNAVAILABLE: the "), "{}", whole.status());
+    assert!(whole.ended.is_unprocessed());
+}
+
+/// More than the budget would be that h2 has for small frames: it charges those that it ignores, too,
+/// and gives nothing back for them.
+#[test]
+fn what_still_comes_for_a_call_that_was_dropped_does_not_end_the_connection() {
+    let mut world = World::new();
+    let call = world.unary();
+    let stream = world.request();
+    let dropped = world.begin();
+    let ignored = world.frame(|it| it.kind == HEADERS).stream;
+    drop(dropped);
+    world.frame(|it| it.kind == RST_STREAM);
+    let burst = frame(DATA, 0, ignored, b"x").repeat(1000);
+    for _ in 0..60 {
+        world.send(&burst);
+        world.settle();
+    }
+    world.answer_ok(stream);
+    assert_eq!(call.finish(&mut world).status(), "OK");
 }
 
 /// It may find that out with a write, before it has read the answer.
