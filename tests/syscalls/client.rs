@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::{self, Command};
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use turnstile::client::{Stub, blocking};
 use turnstile::codec::Raw;
@@ -26,6 +27,8 @@ const THREADS: usize = 2;
 /// Calls before those that are counted, and all of those.
 const WARM_UP: usize = 100;
 pub(crate) const CALLS: usize = 10_000;
+
+const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// The server's method with a stream each way, as one that has one message each way.
 const ONCE: MethodDescriptor<Bytes, Bytes, Raw> = MethodDescriptor::unary(ECHO.path());
@@ -86,7 +89,10 @@ impl Drop for Calling {
 pub(super) fn call(role: &str) {
     let (style, address) = role.split_once(' ').expect("a style and an address");
     let style = STYLES.into_iter().find(|it| format!("{it:?}") == style).expect("it is known");
-    let channel = Channel::connect(address).expect("the address can be read");
+    // An engine's clock stays set to the time by which the client had to connect, and is set again, for
+    // what comes next, when that has come: not while calls are counted, however long they take.
+    let channel = Channel::builder(address).connect_timeout(AN_HOUR).build();
+    let channel = channel.expect("the address can be read");
     let barrier = Barrier::new(THREADS + 1);
     thread::scope(|scope| {
         for _ in 0..THREADS {
