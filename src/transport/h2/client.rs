@@ -10,9 +10,7 @@ pub(crate) use config::{ClientConfig, Keepalives, user_agent};
 pub(in crate::transport) use request::head_of;
 
 use super::clock::{Activity, Clock, Due};
-use super::driven::{
-    ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AGAIN, LOOK_AT_CLOCK, Progress,
-};
+use super::driven::{ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AGAIN, LOOK_AT_CLOCK, Progress};
 use super::io::Io;
 use super::payload::Payload;
 use super::pinger::Pinger;

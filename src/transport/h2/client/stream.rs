@@ -4,7 +4,7 @@ use super::ClientTransport;
 use super::calls::{Begun, Start};
 use super::why::{self, Fate};
 use crate::compression::Encodings;
-use crate::status::{GRPC_STATUS, Status};
+use crate::status::Status;
 use crate::transport::h2::messages::{Input, Sender};
 use crate::transport::h2::payload::Payload;
 use crate::transport::h2::response::{read_head, read_trailers};
@@ -206,12 +206,7 @@ impl H2ClientStream {
                         match ready!(input.poll_trailers(context)) {
                             Ok(trailers) => {
                                 let max = self.transport.end.config.max_metadata_size;
-                                let is_servers = trailers
-                                    .as_ref()
-                                    .is_some_and(|it| it.contains_key(GRPC_STATUS));
-                                let status = read_trailers(trailers, max);
-                                let status = if is_servers { status } else { self.located(status) };
-                                self.end_by_server(status);
+                                self.end_by_server(read_trailers(trailers, max));
                             }
                             Err(error) => self.fail(error),
                         }
@@ -253,7 +248,6 @@ impl H2ClientStream {
         let (head, body) = response.into_parts();
         let is_last = body.is_end_stream();
         let max_metadata_size = self.transport.end.config.max_metadata_size;
-        let is_servers = head.headers.contains_key(GRPC_STATUS);
         match read_head(head, is_last, self.accepts, max_metadata_size) {
             Ok(answer) => {
                 self.answer = Some(answer);
@@ -262,21 +256,9 @@ impl H2ClientStream {
                     open.awaits = Awaited::Messages;
                 }
             }
-            Err(status) => {
-                let status = if is_servers { status } else { self.located(status) };
-                if is_last {
-                    self.end_by_server(status);
-                } else {
-                    self.end_by_fault(status);
-                }
-            }
+            Err(status) if is_last => self.end_by_server(status),
+            Err(status) => self.end_by_fault(status),
         }
-    }
-
-    /// With who has answered so, for a status that is not the server's own.
-    fn located(&self, status: Status) -> Status {
-        let text = format!("{}; it is from {}", status.message(), self.transport.peer);
-        Status::new(status.code(), text)
     }
 
     /// Why nothing more can be sent.
