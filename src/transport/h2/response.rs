@@ -106,8 +106,9 @@ fn fault_of_status(headers: &HeaderMap) -> Option<String> {
         let (first, other) = (quoted(first), quoted(other));
         return Some(format!("the server sent two statuses: grpc-status is {first} and {other}"));
     }
-    let code = first.to_str().ok().and_then(|digits| digits.parse::<i32>().ok());
-    match code {
+    // `str::parse` takes a sign, and that of a zero would make an OK of it.
+    let digits = first.to_str().ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse::<i32>().ok()) {
         Some(code) if Code::from_i32(code) as i32 == code => None,
         _ => Some(format!("the server's grpc-status is {}, which is no code", quoted(first))),
     }

@@ -173,6 +173,9 @@ fn a_status_that_is_missing_or_malformed_is_unknown_and_says_why() {
         (&[("grpc-status", "OK")], "the server's grpc-status is \"OK\", which is no code"),
         (&[("grpc-status", "17")], "the server's grpc-status is \"17\", which is no code"),
         (&[("grpc-status", "-1")], "the server's grpc-status is \"-1\", which is no code"),
+        // For `str::parse` they are numbers, and would be OK.
+        (&[("grpc-status", "+0")], "the server's grpc-status is \"+0\", which is no code"),
+        (&[("grpc-status", "-0")], "the server's grpc-status is \"-0\", which is no code"),
         (
             &[("grpc-status", "0"), ("grpc-status", "5")],
             "the server sent two statuses: grpc-status is \"0\" and \"5\"",
