@@ -8,6 +8,7 @@ mod why;
 
 pub(crate) use config::{ClientConfig, Keepalives, user_agent};
 pub(in crate::transport) use request::head_of;
+pub(in crate::transport) use why::of_message;
 
 use super::clock::{Activity, Clock, Due};
 use super::driven::{ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AT_CLOCK, Progress};

@@ -197,7 +197,8 @@ impl H2ClientStream {
                         match ready!(input.poll_trailers(context)) {
                             Ok(trailers) => {
                                 let max = self.transport.end.config.max_metadata_size;
-                                self.end_by_server(read_trailers(trailers, max));
+                                let status = read_trailers(trailers, max, &self.transport.peer);
+                                self.end_by_server(status);
                             }
                             Err(error) => self.fail(error),
                         }
@@ -236,7 +237,7 @@ impl H2ClientStream {
         let (head, body) = response.into_parts();
         let is_last = body.is_end_stream();
         let max_metadata_size = self.transport.end.config.max_metadata_size;
-        match read_head(head, is_last, self.accepts, max_metadata_size) {
+        match read_head(head, is_last, self.accepts, max_metadata_size, &self.transport.peer) {
             Ok(answer) => {
                 self.answer = Some(answer);
                 self.input = Some(Input::new(body, self.max_message_size));
@@ -323,8 +324,9 @@ impl MessageStream for H2ClientStream {
             },
             (Err(error), _) => error,
         };
-        self.end_by_fault(error.status());
-        Poll::Ready(Err(error.status()))
+        let status = why::of_message(&error, &self.transport.peer);
+        self.end_by_fault(status.clone());
+        Poll::Ready(Err(status))
     }
 }
 

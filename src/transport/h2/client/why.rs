@@ -4,6 +4,7 @@
 use crate::iomgr::Peer;
 use crate::status::{Code, Status};
 use crate::transport::Ended;
+use crate::transport::h2::framing::FramingError;
 use crate::transport::h2::traffic::{GoAway, Traffic};
 use h2::Reason;
 
@@ -57,6 +58,11 @@ pub(super) fn fate_of(error: h2::Error, peer: &Peer, goaway: Option<GoAway>) -> 
     let is_unprocessed = is_refused && error.is_remote();
     let status = Status::new(code, text).with_source(error);
     Fate::Ended(if is_unprocessed { Ended::refused(status) } else { Ended::processed(status) })
+}
+
+/// A message cannot be read.
+pub(in crate::transport) fn of_message(error: &FramingError, peer: &Peer) -> Status {
+    Status::new(error.status().code(), format!("{error}, from the server at {peer}"))
 }
 
 /// The server has said GOAWAY, and not taken the call.
