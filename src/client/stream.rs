@@ -251,7 +251,11 @@ impl ClientStream for ChannelStream {
     }
 
     fn waits_for(&self) -> Option<String> {
-        let Way::Waiting { .. } = &self.way else { return None };
+        match &self.way {
+            Way::Waiting { .. } => {}
+            Way::On { stream, .. } => return stream.waits_for(),
+            Way::Ended(_) => return None,
+        }
         let why = self.channel.control.picker.failure();
         let why = why.map_or_else(String::new, |why| format!(": {}", why.message()));
         Some(format!("it waited for a connection to {}{why}", self.channel.control.name()))

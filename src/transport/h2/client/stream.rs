@@ -371,6 +371,10 @@ impl ClientStream for H2ClientStream {
         }
     }
 
+    fn waits_for(&self) -> Option<String> {
+        matches!(self.way, Way::Waits { .. }).then(|| why::place(&self.transport.peer))
+    }
+
     fn cancel(&mut self, status: Status) {
         if self.ended.as_ref().is_some_and(|end| end.is_told || !end.ended.status.is_ok()) {
             return;

@@ -71,6 +71,11 @@ pub(super) fn refused_by(peer: &Peer, goaway: Option<&GoAway>) -> Status {
     Status::unavailable(format!("the server at {peer} takes no more calls: it sent {said}"))
 }
 
+/// What a call waits for that has begun, and that its server has no place for yet.
+pub(super) fn place(peer: &Peer) -> String {
+    format!("it waited for a place among the calls that the server at {peer} takes at once")
+}
+
 /// This end takes no more calls.
 pub(super) fn closing(peer: &Peer) -> Status {
     Status::unavailable(format!("the connection to {peer} is being closed by this client"))
