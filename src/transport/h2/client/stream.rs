@@ -142,8 +142,13 @@ impl H2ClientStream {
 
     /// The server has ended the call with this status.
     fn end_by_server(&mut self, status: Status) {
-        // It may have answered before all was sent.
-        let is_early = matches!(&self.way, Way::Open(open) if !open.is_half_closed);
+        // It may have answered before all was sent; or refused the call, and gives no window for what
+        // h2 still has of it: there that would keep its place for ever. A reset of what has left is none.
+        let is_early = match &self.way {
+            Way::Open(open) if open.is_half_closed => !status.is_ok() && open.output.may_be_stuck(),
+            Way::Open(_) => true,
+            Way::Waits { .. } | Way::Lost | Way::Over => false,
+        };
         let ended = Ended::processed(status);
         self.end(ended, true, is_early.then_some(Reason::NO_ERROR));
     }
