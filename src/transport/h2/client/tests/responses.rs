@@ -81,11 +81,12 @@ fn ends(answer: impl FnOnce(&mut World, u32)) -> (String, Vec<Received>) {
 
 #[test]
 fn a_status_can_come_alone() {
-    let (status, _) = ends(|world, stream| {
+    let (status, frames) = ends(|world, stream| {
         let fields = [OK, GRPC, ("grpc-status", "5"), ("grpc-message", "no%20such")];
         world.trailers(stream, &fields);
     });
     assert_eq!(status, "NOT_FOUND: no such");
+    assert!(frames.iter().all(|it| it.kind != RST_STREAM), "both sides have ended it");
 }
 
 #[test]
