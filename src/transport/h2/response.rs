@@ -175,8 +175,8 @@ fn check_size(what: &str, size: usize, limit: usize, server: &Peer) -> Result<()
         return Ok(());
     }
     Err(Status::resource_exhausted(format!(
-        "the {what} of the server at {server} is larger than max ({size} vs. {limit} bytes, counted as in RFC 9113 \
-         section 6.5.2)",
+        "the {what} of the server at {server} is larger than max ({size} vs. {limit} bytes, counted as \
+         in RFC 9113 section 6.5.2)",
     )))
 }
 
@@ -192,7 +192,8 @@ fn read_encoding(
     match known.filter(|encoding| accepts.has(*encoding)) {
         Some(encoding) => Ok(Some(encoding)),
         None => Err(Status::internal(format!(
-            "the messages of the server at {server} are encoded as {}, which was not asked for; this call takes {}",
+            "the messages of the server at {server} are encoded as {}, which was not asked for; this call \
+             takes {}",
             quoted(encoding),
             accepts.names(),
         ))),

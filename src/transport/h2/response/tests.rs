@@ -93,7 +93,8 @@ fn http_errors_become_the_status_that_the_document_names() {
     }
     assert_eq!(
         refused(502, &[], true),
-        "UNAVAILABLE: the server at inproc answered HTTP 502 Bad Gateway, without a grpc-status (no content-type)",
+        "UNAVAILABLE: the server at inproc answered HTTP 502 Bad Gateway, without a \
+         grpc-status (no content-type)",
     );
 }
 
@@ -163,8 +164,8 @@ fn an_encoding_that_was_not_asked_for_is_named() {
     let error = refused(200, &[GRPC, ("grpc-encoding", "gzip")], false);
     assert_eq!(
         error,
-        "INTERNAL: the messages of the server at inproc are encoded as \"gzip\", which was not asked for; this \
-         call takes identity",
+        "INTERNAL: the messages of the server at inproc are encoded as \"gzip\", which was not asked \
+         for; this call takes identity",
     );
 }
 

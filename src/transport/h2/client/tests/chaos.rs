@@ -147,7 +147,9 @@ impl Chaos {
                 progress.then_closes = true;
             }
             Step::Poll(call) => {
-                self.call(call).into_iter().for_each(|it| drop(it.poll()));
+                if let Some(running) = self.call(call) {
+                    running.poll();
+                }
             }
             Step::Cancel(call) => {
                 let Some(running) = self.call(call) else { return };
