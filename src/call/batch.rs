@@ -63,7 +63,9 @@ impl Batch {
     /// Sends a message: the bytes of one protobuf message, or whatever the method's codec makes.
     ///
     /// It must not be larger than
-    /// [`Builder::max_send_message_size`](crate::Builder::max_send_message_size).
+    /// [`Builder::max_send_message_size`](crate::Builder::max_send_message_size) at a server, and
+    /// [`CallOptions::max_send_message_size`](crate::CallOptions::max_send_message_size) at a client: the
+    /// call ends then with RESOURCE_EXHAUSTED.
     ///
     /// ```
     /// use turnstile::{Batch, codec};
@@ -106,7 +108,8 @@ impl Batch {
     }
 
     /// Receives the next message: [`Event::take_message`](crate::Event::take_message) is `None` when the
-    /// client has sent its last. Fails when the call ended before.
+    /// other end has sent its last. At a server it fails when the call ended before. At a client it does
+    /// not: what comes of a call that has ended is `None`, and its status says why.
     ///
     /// ```
     /// use turnstile::{Batch, Call, StartError};

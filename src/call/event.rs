@@ -96,7 +96,7 @@ impl<T: Send + 'static> cq::Event<T, Outcome> {
     }
 
     /// Takes the message that was received: by a batch with `receive_message`, or with a call of a
-    /// method that is registered with its first message. `None` when the client has sent its last.
+    /// method that is registered with its first message. `None` when the other end has sent its last.
     ///
     /// ```
     /// use turnstile::{Event, Status, codec};

@@ -89,7 +89,7 @@ impl ChannelStream {
                 let (not, waits_for_ready) = (not.as_ref(), self.call.waits_for_ready);
                 let wish = Wish { not, waits_for_ready };
                 match self.channel.control.picker.poll_pick(&wish, ticket, context) {
-                    Poll::Ready(Ok(transport)) => self.begin(transport),
+                    Poll::Ready(Ok(transport)) => self.begin(transport, context),
                     Poll::Ready(Err(status)) => self.end(status),
                     Poll::Pending => {
                         self.wait();
@@ -132,7 +132,7 @@ impl ChannelStream {
         control.connect();
     }
 
-    fn begin(&mut self, transport: Arc<dyn ClientTransport>) {
+    fn begin(&mut self, transport: Arc<dyn ClientTransport>, context: &mut Context<'_>) {
         self.leave();
         if let Some(pollset) = &self.call.pollset
             && let Err(error) = transport.peer().add_to(pollset)
@@ -145,6 +145,11 @@ impl ChannelStream {
         self.max_message_size.into_iter().for_each(|bytes| stream.set_max_message_size(bytes));
         if !self.channel.control.has_others() {
             self.sent.commit();
+        }
+        if self.sent.is_committed {
+            // Nobody else asks for an answer before the application does, and what comes must not pile
+            // up in the transport until then.
+            stream.take_in(context);
         }
         self.way = Way::On { stream, transport };
     }
@@ -267,7 +272,11 @@ impl ClientStream for ChannelStream {
     }
 
     fn waits_for(&self) -> Option<String> {
-        let Way::Waiting { .. } = &self.way else { return None };
+        match &self.way {
+            Way::Waiting { .. } => {}
+            Way::On { stream, .. } => return stream.waits_for(),
+            Way::Ended(_) => return None,
+        }
         let why = self.channel.control.picker.failure();
         let why = why.map_or_else(String::new, |why| format!(": {}", why.message()));
         Some(format!("it waited for a connection to {}{why}", self.channel.control.name()))

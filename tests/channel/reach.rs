@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use turnstile::test_server::TestServer;
-use turnstile::{CallOptions, Channel, Code, ConnectivityState, Server};
+use turnstile::{CallOptions, Channel, Code, ConnectivityState, Server, block_on};
 
 use super::common::{Caller, PATIENCE, bind, greeter, unused_port};
 use super::frame::{self, Frame};
@@ -183,6 +183,28 @@ fn a_deadline_that_passes_while_a_call_waits_says_what_it_waited_for() {
          127.0.0.1:{port}: Connection refused (os error 111)"
     );
     assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, &*expected));
+}
+
+#[test]
+fn a_deadline_that_passes_in_the_servers_queue_says_so() {
+    let server = FrameServer::new();
+    let caller = Caller::to(&server.address());
+    thread::scope(|scope| {
+        let accepted = scope.spawn(|| server.accept_with(&[(frame::MAX_CONCURRENT_STREAMS, 0)]));
+        let mut state = caller.channel.state(true);
+        while state != ConnectivityState::Ready {
+            state = block_on(caller.channel.state_change(state));
+        }
+        let options = CallOptions::new().timeout(Duration::from_millis(50));
+        let status = caller.call("x", options).unwrap_err();
+        let expected = format!(
+            "the call's deadline passed; it waited for a place among the calls that the server at \
+             ipv4:{} takes at once",
+            server.address()
+        );
+        assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, &*expected));
+        drop(accepted.join().unwrap());
+    });
 }
 
 #[test]

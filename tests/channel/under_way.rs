@@ -159,3 +159,28 @@ fn an_early_answer_does_not_stop_the_message_that_is_sent_again() {
         assert!(status.is_ok(), "{status}");
     });
 }
+
+/// A call without messages, of which nothing else is started yet.
+#[test]
+fn a_half_close_alone_begins_its_call() {
+    let server = FrameServer::new();
+    let caller = Caller::to(&server.address());
+    let call = caller.channel.call(GREET.path(), CallOptions::new(), &caller.cq);
+    let has_come = Signal::default();
+    thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            let mut connection = server.accept();
+            let request = connection.call();
+            has_come.set();
+            connection.end_with_ok(&request);
+            request.body
+        });
+        call.start(Batch::new().send_close(), 1).unwrap();
+        expect(&caller, 1);
+        has_come.wait();
+        call.start(Batch::new().receive_status(), 2).unwrap();
+        let mut event = caller.cq.next(Deadline::after(PATIENCE)).expect("the call ends");
+        assert!(event.take_status().unwrap().is_ok());
+        assert_eq!(served.join().unwrap(), b"");
+    });
+}

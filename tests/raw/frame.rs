@@ -22,6 +22,9 @@ pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
+/// The id of `SETTINGS_MAX_CONCURRENT_STREAMS`.
+pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
+
 /// The id of `SETTINGS_INITIAL_WINDOW_SIZE`.
 pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 

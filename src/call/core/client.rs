@@ -164,7 +164,7 @@ impl Side for Client {
     ) -> Result<(), Status> {
         // A stream that takes no more may have a status to tell, so that does not end the call.
         state.send_message(context, done)?;
-        state.send_close(done);
+        state.send_close(context, done);
         state.receive_metadata(context, done);
         state.receive_message(context, done);
         state.receive_status(context, done);
@@ -268,13 +268,17 @@ impl State<Client> {
     }
 
     /// Behind the last message.
-    fn send_close(&mut self, done: &mut Done) {
+    fn send_close(&mut self, context: &mut Context<'_>, done: &mut Done) {
         if self.pending.message.is_some() {
             return;
         }
         let Some(stream) = &mut self.stream else { return };
         let Some(id) = self.pending.close.take() else { return };
         let closed = stream.half_close();
+        if !self.pending.receives() {
+            // It may be all that was ever started: so the call begins, and hears how it goes on.
+            stream.take_in(context);
+        }
         self.pending.finish(id, closed.is_ok(), done, |_| {});
     }
 

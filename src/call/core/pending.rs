@@ -163,6 +163,12 @@ impl Pending {
         }
     }
 
+    /// Whether a client waits for something to come.
+    pub(super) fn receives(&self) -> bool {
+        let receives = [self.receive_metadata, self.receive_message, self.receive_status];
+        receives.iter().any(Option::is_some)
+    }
+
     /// One operation of a batch is done.
     pub(super) fn finish(
         &mut self,

@@ -344,7 +344,11 @@ fn what_is_over_a_limit_ends_the_call_for_both<L: Link>() {
     };
     // Who has the limit, and whether a request or a reply is over it.
     let cases = [
-        (client(limit(100, usize::MAX)), false, "message larger than max (101 vs. 100)"),
+        (
+            client(limit(100, usize::MAX)),
+            false,
+            "message larger than max (101 vs. 100), from the server at inproc",
+        ),
         (client(limit(usize::MAX, 100)), true, "sent message larger than max (101 vs. 100)"),
         (
             Options { max_message_size: 100, ..Options::default() },
@@ -401,7 +405,11 @@ fn metadata_over_a_limit_ends_the_call<L: Link>() {
     both.serve(Batch::new().send_initial_metadata(long()));
     let status = both.status();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert!(status.message().starts_with("the server's initial metadata is larger than max (2"));
+    assert!(
+        status
+            .message()
+            .starts_with("the initial metadata of the server at inproc is larger than max (2")
+    );
     both.assert_cancelled_at_the_server();
 
     // The trailing metadata, whose status is told all the same.

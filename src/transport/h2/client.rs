@@ -8,6 +8,7 @@ mod why;
 
 pub(crate) use config::{ClientConfig, Keepalives, user_agent};
 pub(in crate::transport) use request::head_of;
+pub(in crate::transport) use why::of_message;
 
 use super::clock::{Activity, Clock, Due};
 use super::driven::{ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AGAIN, LOOK_AT_CLOCK, Progress};
@@ -246,8 +247,13 @@ impl ClientTransport {
         }
         // Those that waited for SETTINGS, and for places.
         self.begin_waiting();
-        // A server that is not written to any more has closed, and what it has said comes soon.
-        if self.end.calls.are_over() || self.traffic.is_broken() {
+        // A server that is not written to any more has closed, and what it has said comes soon. Of a call
+        // that began now it would see nothing.
+        let is_broken = self.traffic.is_broken();
+        if is_broken {
+            self.end.calls.turn_away(why::stuck(&self.peer, &self.traffic));
+        }
+        if is_broken || self.end.calls.are_over() {
             self.finish(driver);
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Sender {
     message: Option<Payload>,
     ends_with_message: bool,
     free_bytes: usize,
+    /// h2 has got bytes without being asked for room.
+    has_given_freely: bool,
 }
 
 /// What comes from the peer, after the head.
@@ -133,7 +135,13 @@ impl Input {
 
 impl Sender {
     pub(super) fn new(stream: SendStream<Payload>) -> Self {
-        Self { stream, message: None, ends_with_message: false, free_bytes: FREE_BYTES }
+        Self {
+            stream,
+            message: None,
+            ends_with_message: false,
+            free_bytes: FREE_BYTES,
+            has_given_freely: false,
+        }
     }
 
     /// Begins to send a message.
@@ -151,6 +159,11 @@ impl Sender {
         self.ends_with_message && self.message.is_none()
     }
 
+    /// Whether h2 may keep what it has got until the peer gives window, which it may never do.
+    pub(super) fn may_be_stuck(&self) -> bool {
+        self.has_given_freely
+    }
+
     /// Hands the message to h2, as far as there is room.
     ///
     /// # Errors
@@ -163,6 +176,7 @@ impl Sender {
             let length = message.remaining();
             let room = if length <= self.free_bytes {
                 self.free_bytes = 0;
+                self.has_given_freely = true;
                 length
             } else {
                 ready!(poll_room(&mut self.stream, length, context))?

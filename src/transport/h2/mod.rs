@@ -30,7 +30,7 @@ pub(crate) use client::user_agent;
 pub(crate) use client::{ClientConfig, ClientTransport, Keepalives};
 pub(crate) use config::Config;
 // What the transport within a process has in common with this one.
-pub(super) use client::head_of;
+pub(super) use client::{head_of, of_message};
 pub(super) use framing::FramingError;
 #[cfg(all(test, not(turnstile_loom)))]
 pub(crate) use io::Io;

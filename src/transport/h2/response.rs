@@ -2,11 +2,12 @@
 //! it. Pure.
 //!
 //! A client's peer is any server, and what stands before it: a proxy answers with HTTP errors of its
-//! own, in HTML. So each status names what came.
+//! own, in HTML. So each status names what came, and from where.
 
 use super::request::{GRPC_ENCODING, subtype_of};
 use crate::compression::{Encoding, Encodings};
-use crate::metadata::{self, Metadata};
+use crate::iomgr::Peer;
+use crate::metadata::{self, InvalidMetadata, Metadata};
 use crate::status::{Code, GRPC_STATUS, Status};
 use crate::transport::{Answer, shown};
 use bytes::Bytes;
@@ -28,33 +29,40 @@ pub(in crate::transport) fn read_head(
     is_last: bool,
     accepts: Encodings,
     max_metadata_size: usize,
+    server: &Peer,
 ) -> Result<Answer, Status> {
     let headers = head.headers;
     // "If grpc-status was provided, it must be used" (http-grpc-status-mapping.md).
     if (is_last || head.status != StatusCode::OK) && headers.contains_key(GRPC_STATUS) {
-        return Err(read_status(headers, PSEUDO_SIZE, max_metadata_size));
+        return Err(read_status(headers, PSEUDO_SIZE, max_metadata_size, server));
     }
     if head.status != StatusCode::OK {
-        return Err(of_http(head.status, &headers));
+        return Err(of_http(head.status, &headers, server));
     }
-    check_content_type(&headers)?;
+    check_content_type(&headers, server)?;
     if is_last {
-        return Err(Status::unknown("the server ended the call without a grpc-status"));
+        let text = format!("the server at {server} ended the call without a grpc-status");
+        return Err(Status::unknown(text));
     }
-    check_size("initial metadata", PSEUDO_SIZE + size_of(&headers), max_metadata_size)?;
+    let what = "initial metadata";
+    check_size(what, PSEUDO_SIZE + size_of(&headers), max_metadata_size, server)?;
     metadata::check_binary(&headers)
-        .map_err(|error| Status::internal(format!("the server's initial metadata: {error}")))?;
-    let encoding = read_encoding(headers.get(GRPC_ENCODING), accepts)?;
+        .map_err(|error| Status::internal(misspelt(what, server, &error)))?;
+    let encoding = read_encoding(headers.get(GRPC_ENCODING), accepts, server)?;
     Ok(Answer { metadata: Metadata::from_headers(headers), encoding })
 }
 
 /// Reads what comes behind the messages: `None` if the stream has ended without.
-pub(super) fn read_trailers(trailers: Option<HeaderMap>, max_metadata_size: usize) -> Status {
+pub(super) fn read_trailers(
+    trailers: Option<HeaderMap>,
+    max_metadata_size: usize,
+    server: &Peer,
+) -> Status {
     match trailers {
-        Some(trailers) => read_status(trailers, 0, max_metadata_size),
-        None => {
-            Status::unknown("the server ended the call without trailers, and so no grpc-status")
-        }
+        Some(trailers) => read_status(trailers, 0, max_metadata_size, server),
+        None => Status::unknown(format!(
+            "the server at {server} ended the call without trailers, and so no grpc-status",
+        )),
     }
 }
 
@@ -63,12 +71,16 @@ pub(in crate::transport) fn read_status(
     mut headers: HeaderMap,
     more: usize,
     max_metadata_size: usize,
+    server: &Peer,
 ) -> Status {
-    let size = check_size("trailing metadata", more + size_of(&headers), max_metadata_size);
+    let what = "trailing metadata";
+    let size = check_size(what, more + size_of(&headers), max_metadata_size, server);
     let binary = metadata::check_binary(&headers);
-    let fault = fault_of_status(&headers);
+    let fault = fault_of_status(&headers, server);
     let Some(status) = Status::from_headers(&mut headers) else {
-        return Status::unknown("the server's trailers have no grpc-status");
+        return Status::unknown(format!(
+            "the trailers of the server at {server} have no grpc-status"
+        ));
     };
     if let Err(fault) = size {
         return Status::new(fault.code(), format!("{}; {}", fault.message(), told(&status)));
@@ -85,11 +97,13 @@ pub(in crate::transport) fn read_status(
     }
     match binary {
         // An error must not become a second one because its metadata was misspelt.
-        Err(error) if status.is_ok() => {
-            Status::internal(format!("the server's trailing metadata: {error}"))
-        }
+        Err(error) if status.is_ok() => Status::internal(misspelt(what, server, &error)),
         _ => status,
     }
+}
+
+fn misspelt(what: &str, server: &Peer, error: &InvalidMetadata) -> String {
+    format!("the {what} of the server at {server}: {error}")
 }
 
 /// What the status of a call was that ends with another.
@@ -99,22 +113,28 @@ fn told(status: &Status) -> String {
 }
 
 /// Why a `grpc-status` that is there is none.
-fn fault_of_status(headers: &HeaderMap) -> Option<String> {
+fn fault_of_status(headers: &HeaderMap, server: &Peer) -> Option<String> {
     let mut values = headers.get_all(GRPC_STATUS).iter();
     let first = values.next()?;
     if let Some(other) = values.find(|value| *value != first) {
         let (first, other) = (quoted(first), quoted(other));
-        return Some(format!("the server sent two statuses: grpc-status is {first} and {other}"));
+        return Some(format!(
+            "the server at {server} sent two statuses: grpc-status is {first} and {other}"
+        ));
     }
-    let code = first.to_str().ok().and_then(|digits| digits.parse::<i32>().ok());
-    match code {
+    // `str::parse` takes a sign, and that of a zero would make an OK of it.
+    let digits = first.to_str().ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse::<i32>().ok()) {
         Some(code) if Code::from_i32(code) as i32 == code => None,
-        _ => Some(format!("the server's grpc-status is {}, which is no code", quoted(first))),
+        _ => Some(format!(
+            "the grpc-status of the server at {server} is {}, which is no code",
+            quoted(first)
+        )),
     }
 }
 
 /// What an HTTP error means that no gRPC server has made ("HTTP to gRPC Status Code Mapping").
-fn of_http(http: StatusCode, headers: &HeaderMap) -> Status {
+fn of_http(http: StatusCode, headers: &HeaderMap, server: &Peer) -> Status {
     let code = match http.as_u16() {
         400 => Code::Internal,
         401 => Code::Unauthenticated,
@@ -127,19 +147,22 @@ fn of_http(http: StatusCode, headers: &HeaderMap) -> Status {
         || "no content-type".to_owned(),
         |value| format!("content-type {}", quoted(value)),
     );
-    Status::new(code, format!("the answer is HTTP {http}, without a grpc-status ({content_type})"))
+    let text = format!(
+        "the server at {server} answered HTTP {http}, without a grpc-status ({content_type})"
+    );
+    Status::new(code, text)
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), Status> {
+fn check_content_type(headers: &HeaderMap, server: &Peer) -> Result<(), Status> {
     match headers.get(CONTENT_TYPE) {
         Some(value) if subtype_of(value.as_bytes()).is_some() => Ok(()),
         Some(value) => Err(Status::unknown(format!(
-            "the answer's content-type is {}; gRPC's is application/grpc",
+            "the content-type of the server at {server} is {}; gRPC's is application/grpc",
             quoted(value),
         ))),
-        None => Err(Status::unknown(
-            "the answer has no content-type; gRPC's is application/grpc".to_owned(),
-        )),
+        None => Err(Status::unknown(format!(
+            "the server at {server} answered without a content-type; gRPC's is application/grpc",
+        ))),
     }
 }
 
@@ -147,13 +170,13 @@ fn size_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| metadata::wire_size(name, value)).sum()
 }
 
-fn check_size(what: &str, size: usize, limit: usize) -> Result<(), Status> {
+fn check_size(what: &str, size: usize, limit: usize, server: &Peer) -> Result<(), Status> {
     if size <= limit {
         return Ok(());
     }
     Err(Status::resource_exhausted(format!(
-        "the server's {what} is larger than max ({size} vs. {limit} bytes, counted as in RFC 9113 \
-         section 6.5.2)",
+        "the {what} of the server at {server} is larger than max ({size} vs. {limit} bytes, counted as \
+         in RFC 9113 section 6.5.2)",
     )))
 }
 
@@ -162,13 +185,15 @@ fn check_size(what: &str, size: usize, limit: usize) -> Result<(), Status> {
 fn read_encoding(
     encoding: Option<&HeaderValue>,
     accepts: Encodings,
+    server: &Peer,
 ) -> Result<Option<Encoding>, Status> {
     let Some(encoding) = encoding.filter(|value| *value != "identity") else { return Ok(None) };
     let known = Encoding::from_name(encoding.as_bytes());
     match known.filter(|encoding| accepts.has(*encoding)) {
         Some(encoding) => Ok(Some(encoding)),
         None => Err(Status::internal(format!(
-            "the server's messages are encoded as {}, which was not asked for; this call takes {}",
+            "the messages of the server at {server} are encoded as {}, which was not asked for; this call \
+             takes {}",
             quoted(encoding),
             accepts.names(),
         ))),

@@ -2,7 +2,9 @@
 
 use super::flow::Received;
 use super::shared::{End, InitialMetadata, Shared, State};
+use crate::iomgr::Peer;
 use crate::status::Status;
+use crate::transport::h2;
 use crate::transport::{Answer, ClientStream, Ended, Message, MessageStream};
 use std::mem;
 use std::sync::Arc;
@@ -69,7 +71,8 @@ impl MessageStream for InprocClientStream {
                 state.wake_server();
                 Poll::Ready(Ok(Some(message)))
             }
-            Received::Refused(message, status) => {
+            Received::Refused(message, error) => {
+                let status = h2::of_message(&error, &Peer::in_process());
                 state.drop_message(message);
                 state.give_up(status.clone(), server_sees());
                 Poll::Ready(Err(status))

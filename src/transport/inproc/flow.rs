@@ -1,6 +1,5 @@
 //! One direction of a call: messages that were sent and not received, no more than a window.
 
-use crate::status::Status;
 use crate::transport::Message;
 use crate::transport::h2::FramingError;
 use std::collections::VecDeque;
@@ -29,7 +28,7 @@ pub(super) enum Received {
     /// The oldest message, whose room is the sender's again.
     Message(Message),
     /// A message that must not be received, to be dropped without the lock, and why.
-    Refused(Message, Status),
+    Refused(Message, FramingError),
     /// Nothing yet.
     Nothing,
     /// Nothing any more.
@@ -67,7 +66,7 @@ impl Flow {
         self.used -= cost(&message);
         match check(&message, self.max_message_size) {
             Ok(()) => Received::Message(message),
-            Err(status) => Received::Refused(message, status),
+            Err(error) => Received::Refused(message, error),
         }
     }
 
@@ -92,10 +91,10 @@ fn cost(message: &Message) -> usize {
     message.data.len().saturating_add(OVERHEAD)
 }
 
-/// The rule of the other transport, and its words.
-fn check(message: &Message, limit: usize) -> Result<(), Status> {
+/// The rule of the other transport.
+fn check(message: &Message, limit: usize) -> Result<(), FramingError> {
     match message.data.len() {
-        len if len > limit => Err(FramingError::TooLarge { len, limit }.status()),
+        len if len > limit => Err(FramingError::TooLarge { len, limit }),
         _ => Ok(()),
     }
 }

@@ -85,9 +85,9 @@ impl MessageStream for ServerStream {
                     monitor.message_received();
                     Poll::Ready(Ok(Some(message)))
                 }
-                Received::Refused(message, status) => {
+                Received::Refused(message, error) => {
                     state.drop_message(message);
-                    Poll::Ready(Err(status))
+                    Poll::Ready(Err(error.status()))
                 }
                 Received::End => Poll::Ready(Ok(None)),
                 Received::Nothing => {

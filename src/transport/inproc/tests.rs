@@ -202,7 +202,7 @@ fn a_response_over_the_limit_is_the_clients_status_and_cancels_the_server() {
     assert!(matches!(client.poll_message(&mut noop()), Poll::Ready(Err(_))));
     let status = ended(&mut *client).status;
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert_eq!(status.message(), "message larger than max (4 vs. 3)");
+    assert_eq!(status.message(), "message larger than max (4 vs. 3), from the server at inproc");
     assert!(server.poll_cancelled(&mut noop()).is_ready());
     assert!(server.send_status(Status::ok()).is_err());
 }
@@ -270,7 +270,10 @@ fn an_answer_that_the_client_does_not_take_ends_the_call_for_both() {
     assert!(server.poll_cancelled(&mut noop()).is_ready());
     let status = ended(&mut *client).status;
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert!(status.message().contains("initial metadata is larger than max"), "{status}");
+    assert!(
+        status.message().contains("initial metadata of the server at inproc is larger"),
+        "{status}"
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) fn send_request(
         Err(refusal) => {
             let headers = refusal.into_response().into_parts().0.headers;
             let max = config.client.max_metadata_size;
-            Arrives::Refused(h2::read_status(headers, h2::ANSWER_PSEUDO_SIZE, max))
+            Arrives::Refused(h2::read_status(headers, h2::ANSWER_PSEUDO_SIZE, max, peer))
         }
     })
 }
@@ -48,7 +48,8 @@ pub(super) fn send_answer(
     accepts: Encodings,
 ) -> Result<Answer, Status> {
     let (head, ()) = h2::answer(metadata, encoding, config.server.accepts).into_parts();
-    h2::read_answer(head, false, accepts, config.client.max_metadata_size)
+    let max = config.client.max_metadata_size;
+    h2::read_answer(head, false, accepts, max, &Peer::in_process())
 }
 
 /// What the client makes of a status, which `is_alone` if no initial metadata was sent before.
@@ -60,11 +61,11 @@ pub(super) fn send_status(status: Status, is_alone: bool, config: &ClientConfig)
     }
     if is_alone {
         let headers = h2::trailers_only(status).into_parts().0.headers;
-        return h2::read_status(headers, h2::ANSWER_PSEUDO_SIZE, max);
+        return h2::read_status(headers, h2::ANSWER_PSEUDO_SIZE, max, &Peer::in_process());
     }
     let mut trailers = HeaderMap::new();
     status.write_to(&mut trailers);
-    h2::read_status(trailers, 0, max)
+    h2::read_status(trailers, 0, max, &Peer::in_process())
 }
 
 /// Whether a status arrives as it is: nearly every one does, and is spared the map.

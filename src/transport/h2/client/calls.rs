@@ -167,10 +167,18 @@ impl Calls {
         result
     }
 
-    /// No calls begin any more: those that wait are over, and those that go on may end.
+    /// No calls begin any more: those that wait are over, and those that go on may end. With the last of
+    /// them the connection ends.
     pub(super) fn refuse(&self, why: Status) {
+        self.turn_away(why);
+        let requests = self.state.lock().requests.take();
+        drop(requests);
+    }
+
+    /// No calls begin any more, and the connection goes on by itself: it may have something to tell.
+    pub(super) fn turn_away(&self, why: Status) {
         let mut wakers = Vec::new();
-        let (waiting, requests) = {
+        let waiting = {
             let state = &mut *self.state.lock();
             let waiting = mem::take(&mut state.waiting);
             for (id, waiting) in &waiting {
@@ -178,9 +186,9 @@ impl Calls {
                 state.settled.insert(*id, Err(why.clone()));
             }
             state.refusal.get_or_insert(why);
-            (waiting, state.requests.take())
+            waiting
         };
-        drop((waiting, requests));
+        drop(waiting);
         wakers.into_iter().for_each(Waker::wake);
     }
 

@@ -151,8 +151,13 @@ impl H2ClientStream {
 
     /// The server has ended the call with this status.
     fn end_by_server(&mut self, status: Status) {
-        // It may have answered before all was sent.
-        let is_early = matches!(&self.way, Way::Open(open) if !open.is_half_closed);
+        // It may have answered before all was sent; or refused the call, and gives no window for what
+        // h2 still has of it: there that would keep its place for ever. A reset of what has left is none.
+        let is_early = match &self.way {
+            Way::Open(open) if open.is_half_closed => !status.is_ok() && open.output.may_be_stuck(),
+            Way::Open(_) => true,
+            Way::Waits { .. } | Way::Lost | Way::Over => false,
+        };
         let ended = Ended::processed(status);
         self.end(ended, true, is_early.then_some(Reason::NO_ERROR));
     }
@@ -206,7 +211,8 @@ impl H2ClientStream {
                         match ready!(input.poll_trailers(context)) {
                             Ok(trailers) => {
                                 let max = self.transport.end.config.max_metadata_size;
-                                self.end_by_server(read_trailers(trailers, max));
+                                let status = read_trailers(trailers, max, &self.transport.peer);
+                                self.end_by_server(status);
                             }
                             Err(error) => self.fail(error),
                         }
@@ -248,7 +254,7 @@ impl H2ClientStream {
         let (head, body) = response.into_parts();
         let is_last = body.is_end_stream();
         let max_metadata_size = self.transport.end.config.max_metadata_size;
-        match read_head(head, is_last, self.accepts, max_metadata_size) {
+        match read_head(head, is_last, self.accepts, max_metadata_size, &self.transport.peer) {
             Ok(answer) => {
                 self.answer = Some(answer);
                 self.input = Some(Input::new(body, self.max_message_size));
@@ -335,8 +341,9 @@ impl MessageStream for H2ClientStream {
             },
             (Err(error), _) => error,
         };
-        self.end_by_fault(error.status());
-        Poll::Ready(Err(error.status()))
+        let status = why::of_message(&error, &self.transport.peer);
+        self.end_by_fault(status.clone());
+        Poll::Ready(Err(status))
     }
 }
 
@@ -379,6 +386,10 @@ impl ClientStream for H2ClientStream {
             // What is over has ended.
             None => Poll::Pending,
         }
+    }
+
+    fn waits_for(&self) -> Option<String> {
+        matches!(self.way, Way::Waits { .. }).then(|| why::place(&self.transport.peer))
     }
 
     fn cancel(&mut self, status: Status) {

@@ -4,6 +4,7 @@
 use crate::iomgr::Peer;
 use crate::status::{Code, Status};
 use crate::transport::Ended;
+use crate::transport::h2::framing::FramingError;
 use crate::transport::h2::traffic::{GoAway, Traffic};
 use h2::Reason;
 
@@ -59,10 +60,20 @@ pub(super) fn fate_of(error: h2::Error, peer: &Peer, goaway: Option<GoAway>) -> 
     Fate::Ended(if is_unprocessed { Ended::refused(status) } else { Ended::processed(status) })
 }
 
+/// A message cannot be read.
+pub(in crate::transport) fn of_message(error: &FramingError, peer: &Peer) -> Status {
+    Status::new(error.status().code(), format!("{error}, from the server at {peer}"))
+}
+
 /// The server has said GOAWAY, and not taken the call.
 pub(super) fn refused_by(peer: &Peer, goaway: Option<&GoAway>) -> Status {
     let said = goaway.map_or_else(|| "GOAWAY".to_owned(), GoAway::to_string);
     Status::unavailable(format!("the server at {peer} takes no more calls: it sent {said}"))
+}
+
+/// What a call waits for that has begun, and that its server has no place for yet.
+pub(super) fn place(peer: &Peer) -> String {
+    format!("it waited for a place among the calls that the server at {peer} takes at once")
 }
 
 /// This end takes no more calls.

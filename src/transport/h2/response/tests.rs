@@ -2,6 +2,7 @@
 
 use super::{read_head, read_trailers};
 use crate::compression::Encodings;
+use crate::iomgr::Peer;
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 use crate::transport::Answer;
@@ -23,11 +24,16 @@ fn map(fields: Fields<'_>) -> HeaderMap {
     headers
 }
 
+/// Each status of this end names it.
+fn server() -> Peer {
+    Peer::in_process()
+}
+
 fn head(http: u16, fields: Fields<'_>, is_last: bool) -> Result<Answer, Status> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(http).unwrap();
     *response.headers_mut() = map(fields);
-    read_head(response.into_parts().0, is_last, Encodings::default(), MAX)
+    read_head(response.into_parts().0, is_last, Encodings::default(), MAX, &server())
 }
 
 fn refused(http: u16, fields: Fields<'_>, is_last: bool) -> String {
@@ -35,7 +41,7 @@ fn refused(http: u16, fields: Fields<'_>, is_last: bool) -> String {
 }
 
 fn trailers(fields: Fields<'_>) -> Status {
-    read_trailers(Some(map(fields)), MAX)
+    read_trailers(Some(map(fields)), MAX, &server())
 }
 
 const GRPC: (&str, &str) = ("content-type", "application/grpc");
@@ -87,7 +93,8 @@ fn http_errors_become_the_status_that_the_document_names() {
     }
     assert_eq!(
         refused(502, &[], true),
-        "UNAVAILABLE: the answer is HTTP 502 Bad Gateway, without a grpc-status (no content-type)",
+        "UNAVAILABLE: the server at inproc answered HTTP 502 Bad Gateway, without a \
+         grpc-status (no content-type)",
     );
 }
 
@@ -95,26 +102,32 @@ fn http_errors_become_the_status_that_the_document_names() {
 fn what_is_not_grpc_says_what_it_is() {
     assert_eq!(
         refused(200, &[("content-type", "text/html; charset=utf-8")], false),
-        "UNKNOWN: the answer's content-type is \"text/html; charset=utf-8\"; gRPC's is \
+        "UNKNOWN: the content-type of the server at inproc is \"text/html; charset=utf-8\"; gRPC's is \
          application/grpc",
     );
     assert_eq!(
         refused(200, &[], false),
-        "UNKNOWN: the answer has no content-type; gRPC's is application/grpc",
+        "UNKNOWN: the server at inproc answered without a content-type; gRPC's is application/grpc",
     );
     assert_eq!(
         refused(200, &[GRPC], true),
-        "UNKNOWN: the server ended the call without a grpc-status",
+        "UNKNOWN: the server at inproc ended the call without a grpc-status",
     );
 }
 
 #[test]
 fn metadata_that_breaks_the_rules_ends_the_call_and_is_named() {
     let error = refused(200, &[GRPC, ("a-bin", "!")], false);
-    assert!(error.starts_with("INTERNAL: the server's initial metadata: "), "{error}");
+    assert!(
+        error.starts_with("INTERNAL: the initial metadata of the server at inproc: "),
+        "{error}"
+    );
     assert!(error.contains("a-bin"), "{error}");
     let error = trailers(&[("grpc-status", "0"), ("b-bin", "!")]).to_string();
-    assert!(error.starts_with("INTERNAL: the server's trailing metadata: "), "{error}");
+    assert!(
+        error.starts_with("INTERNAL: the trailing metadata of the server at inproc: "),
+        "{error}"
+    );
     assert!(error.contains("b-bin"), "{error}");
     // An error stays what it is.
     let status = trailers(&[("grpc-status", "7"), ("b-bin", "!")]);
@@ -130,11 +143,17 @@ fn metadata_may_be_as_large_as_the_limit() {
     assert!(head(200, &[GRPC, ("x-a", &value)], false).is_ok());
     let value = "x".repeat(MAX - rest + 1);
     let error = refused(200, &[GRPC, ("x-a", &value)], false);
-    assert!(error.starts_with("RESOURCE_EXHAUSTED: the server's initial metadata is"), "{error}");
+    assert!(
+        error.starts_with("RESOURCE_EXHAUSTED: the initial metadata of the server at inproc is"),
+        "{error}"
+    );
     assert!(error.contains("1001 vs. 1000"), "{error}");
     let fields = [("grpc-status", "9"), ("grpc-message", "why"), ("x-a", &"x".repeat(MAX))];
     let error = trailers(&fields).to_string();
-    assert!(error.starts_with("RESOURCE_EXHAUSTED: the server's trailing metadata"), "{error}");
+    assert!(
+        error.starts_with("RESOURCE_EXHAUSTED: the trailing metadata of the server at inproc"),
+        "{error}"
+    );
     assert!(error.ends_with("the status with it: FAILED_PRECONDITION: why"), "{error}");
 }
 
@@ -145,8 +164,8 @@ fn an_encoding_that_was_not_asked_for_is_named() {
     let error = refused(200, &[GRPC, ("grpc-encoding", "gzip")], false);
     assert_eq!(
         error,
-        "INTERNAL: the server's messages are encoded as \"gzip\", which was not asked for; this \
-         call takes identity",
+        "INTERNAL: the messages of the server at inproc are encoded as \"gzip\", which was not asked \
+         for; this call takes identity",
     );
 }
 
@@ -168,29 +187,50 @@ fn trailers_have_the_status() {
 #[test]
 fn a_status_that_is_missing_or_malformed_is_unknown_and_says_why() {
     let table: &[(Fields<'_>, &str)] = &[
-        (&[("x", "y")], "the server's trailers have no grpc-status"),
-        (&[("grpc-status", "")], "the server's grpc-status is \"\", which is no code"),
-        (&[("grpc-status", "OK")], "the server's grpc-status is \"OK\", which is no code"),
-        (&[("grpc-status", "17")], "the server's grpc-status is \"17\", which is no code"),
-        (&[("grpc-status", "-1")], "the server's grpc-status is \"-1\", which is no code"),
+        (&[("x", "y")], "the trailers of the server at inproc have no grpc-status"),
+        (
+            &[("grpc-status", "")],
+            "the grpc-status of the server at inproc is \"\", which is no code",
+        ),
+        (
+            &[("grpc-status", "OK")],
+            "the grpc-status of the server at inproc is \"OK\", which is no code",
+        ),
+        (
+            &[("grpc-status", "17")],
+            "the grpc-status of the server at inproc is \"17\", which is no code",
+        ),
+        (
+            &[("grpc-status", "-1")],
+            "the grpc-status of the server at inproc is \"-1\", which is no code",
+        ),
+        // For `str::parse` they are numbers, and would be OK.
+        (
+            &[("grpc-status", "+0")],
+            "the grpc-status of the server at inproc is \"+0\", which is no code",
+        ),
+        (
+            &[("grpc-status", "-0")],
+            "the grpc-status of the server at inproc is \"-0\", which is no code",
+        ),
         (
             &[("grpc-status", "0"), ("grpc-status", "5")],
-            "the server sent two statuses: grpc-status is \"0\" and \"5\"",
+            "the server at inproc sent two statuses: grpc-status is \"0\" and \"5\"",
         ),
         (
             &[("grpc-status", "99"), ("grpc-message", "odd%21")],
-            "the server's grpc-status is \"99\", which is no code; the message with it: odd!",
+            "the grpc-status of the server at inproc is \"99\", which is no code; the message with it: odd!",
         ),
     ];
     for (fields, message) in table {
         let status = trailers(fields);
         assert_eq!((status.code(), status.message()), (Code::Unknown, *message));
     }
-    let status = read_trailers(None, MAX);
+    let status = read_trailers(None, MAX, &server());
     assert_eq!(status.code(), Code::Unknown);
     assert_eq!(
         status.message(),
-        "the server ended the call without trailers, and so no grpc-status",
+        "the server at inproc ended the call without trailers, and so no grpc-status",
     );
 }
 
@@ -245,12 +285,12 @@ proptest! {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::from_u16(http).unwrap();
         *response.headers_mut() = headers.clone();
-        let head = read_head(response.into_parts().0, is_last, Encodings::default(), max);
+        let head = read_head(response.into_parts().0, is_last, Encodings::default(), max, &server());
         if let Err(status) = head {
             prop_assert!(has_status || !status.is_ok());
             prop_assert!(has_status || !status.message().is_empty());
         }
-        let status = read_trailers(Some(headers), max);
+        let status = read_trailers(Some(headers), max, &server());
         prop_assert!(has_status || status.code() == Code::Unknown);
     }
 
@@ -268,7 +308,7 @@ proptest! {
             .with_metadata(metadata);
         let mut headers = HeaderMap::new();
         sent.clone().write_to(&mut headers);
-        let status = read_trailers(Some(headers), usize::MAX);
+        let status = read_trailers(Some(headers), usize::MAX, &server());
         prop_assert_eq!(status.code(), sent.code());
         prop_assert_eq!(status.message(), sent.message());
         prop_assert_eq!(status.details(), sent.details());

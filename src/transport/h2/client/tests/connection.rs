@@ -189,9 +189,14 @@ fn a_server_that_reads_no_more_is_left() {
     let mut world = World::new();
     world.stop_reading();
     let call = world.unary();
+    // Nothing can be written: a call that begins in that moment goes to another connection.
+    world.work_until(|world| world.transport.traffic.is_broken());
+    let late = world.begin();
     let why = world.closed().to_string();
     assert!(why.starts_with("UNAVAILABLE: the connection to inproc was lost: "), "{why}");
     assert_eq!(call.finish(&mut world).status(), why);
+    let late = late.finish(&mut world);
+    assert_eq!((late.status(), late.ended.is_unprocessed()), (why, true));
 }
 
 #[test]

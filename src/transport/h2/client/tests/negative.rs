@@ -204,6 +204,6 @@ fn a_status_that_ends_with_data_is_no_status() {
     let status = call.finish(&mut world).status();
     assert_eq!(
         status,
-        "UNKNOWN: the server ended the call without trailers, and so no grpc-status"
+        "UNKNOWN: the server at inproc ended the call without trailers, and so no grpc-status"
     );
 }

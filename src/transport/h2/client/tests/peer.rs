@@ -154,12 +154,26 @@ impl World {
     }
 
     pub(super) fn set(&mut self, settings: &[(u16, u32)]) {
-        let mut payload = Vec::new();
-        for (id, value) in settings {
-            payload.put_u16(*id);
-            payload.put_u32(*value);
+        self.send(&settings_frame(settings));
+    }
+
+    /// The same to a client that may have closed.
+    pub(super) fn try_set(&mut self, settings: &[(u16, u32)]) {
+        self.try_send(&settings_frame(settings));
+    }
+
+    /// Sends what a client takes that may have closed.
+    pub(super) fn try_send(&mut self, bytes: &[u8]) {
+        let mut left = bytes;
+        while let Some(server) = &mut self.server
+            && !left.is_empty()
+        {
+            match server.write(left) {
+                Ok(count) => left = &left[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.work(),
+                Err(_) => return,
+            }
         }
-        self.send(&frame(SETTINGS, 0, 0, &payload));
     }
 
     /// The head of an answer.
@@ -251,7 +265,8 @@ impl World {
             self.bytes.drain(..end);
             let stream = u32::from_be_bytes(stream);
             if kind == SETTINGS && flags & ACK == 0 && self.acknowledges {
-                server.write_all(&frame(SETTINGS, ACK, 0, &[])).expect("there is room");
+                // A client that closes at once does not wait for it.
+                let _ = server.write_all(&frame(SETTINGS, ACK, 0, &[]));
             }
             let fields = match kind {
                 HEADERS => self.decoder.decode(&payload).expect("a whole block"),
@@ -355,6 +370,15 @@ pub(super) fn request() -> Request {
     }
 }
 
+fn settings_frame(settings: &[(u16, u32)]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (id, value) in settings {
+        payload.put_u16(*id);
+        payload.put_u32(*value);
+    }
+    frame(SETTINGS, 0, 0, &payload)
+}
+
 /// A message behind its prefix.
 pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0];
@@ -386,6 +410,11 @@ impl Whole {
 }
 
 impl Call {
+    /// How often it was woken.
+    pub(super) fn wakes(&self) -> usize {
+        self.waker.count()
+    }
+
     /// Begins to send a message. Ready if it has left, or cannot.
     pub(super) fn send(&mut self, message: &[u8]) -> Poll<Result<(), Status>> {
         let data = Bytes::copy_from_slice(message);

@@ -47,6 +47,36 @@ fn a_call_that_is_cancelled_while_it_waits_is_never_sent() {
     assert_eq!(fourth.finish(&mut world).status(), "OK");
 }
 
+/// Of the first call everything is given to h2, and nothing can leave.
+#[test]
+fn a_call_that_ends_before_its_message_could_leave_keeps_no_place() {
+    let mut world = World::with(ClientConfig::default(), &[(3, 1), (4, 0)]);
+    let first = world.unary();
+    let stream = world.frame(|it| it.kind == HEADERS).stream;
+    let head = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "7")];
+    world.trailers(stream, &head);
+    assert_eq!(first.finish(&mut world).status(), "PERMISSION_DENIED");
+    let _second = world.unary();
+    let reset = world.frame(|it| it.kind == RST_STREAM);
+    assert_eq!((reset.stream, reset.code()), (stream, 0));
+    assert_eq!(world.frame(|it| it.kind == HEADERS).stream, stream + 2);
+}
+
+#[test]
+fn what_a_call_waits_for_can_be_told() {
+    let (mut world, first, stream) = full();
+    let mut second = world.unary();
+    let expected = "it waited for a place among the calls that the server at inproc takes at once";
+    assert_eq!(second.stream.waits_for().as_deref(), Some(expected));
+    assert_eq!(first.stream.waits_for(), None);
+    world.answer_ok(stream);
+    assert_eq!(first.finish(&mut world).status(), "OK");
+    let stream = world.request_of(&mut second);
+    assert_eq!(second.stream.waits_for(), None);
+    world.answer_ok(stream);
+    assert_eq!(second.finish(&mut world).status(), "OK");
+}
+
 /// It has begun, and does not know it.
 #[test]
 fn a_call_that_is_dropped_when_its_turn_has_come_makes_room_for_the_next() {

@@ -81,11 +81,12 @@ fn ends(answer: impl FnOnce(&mut World, u32)) -> (String, Vec<Received>) {
 
 #[test]
 fn a_status_can_come_alone() {
-    let (status, _) = ends(|world, stream| {
+    let (status, frames) = ends(|world, stream| {
         let fields = [OK, GRPC, ("grpc-status", "5"), ("grpc-message", "no%20such")];
         world.trailers(stream, &fields);
     });
     assert_eq!(status, "NOT_FOUND: no such");
+    assert!(frames.iter().all(|it| it.kind != RST_STREAM), "both sides have ended it");
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn an_http_error_is_a_status_and_its_body_is_not_wanted() {
     });
     assert_eq!(
         status,
-        "UNAVAILABLE: the answer is HTTP 503 Service Unavailable, without a grpc-status \
+        "UNAVAILABLE: the server at inproc answered HTTP 503 Service Unavailable, without a grpc-status \
          (content-type \"text/html\")",
     );
     let reset = frames.iter().find(|it| it.kind == RST_STREAM).unwrap();
@@ -118,31 +119,37 @@ fn what_is_wrong_with_an_answer_is_said() {
     let (status, _) = ends(|world, stream| {
         world.send(&headers(stream, 0, &[OK, ("content-type", "text/plain")]));
     });
-    assert!(status.starts_with("UNKNOWN: the answer's content-type is \"text/plain\""), "{status}");
+    assert!(
+        status.starts_with("UNKNOWN: the content-type of the server at inproc is \"text/plain\""),
+        "{status}"
+    );
     let (status, _) = ends(|world, stream| world.trailers(stream, &[OK, GRPC]));
-    assert_eq!(status, "UNKNOWN: the server ended the call without a grpc-status");
+    assert_eq!(status, "UNKNOWN: the server at inproc ended the call without a grpc-status");
     let (status, _) = ends(|world, stream| {
         world.answer(stream);
         world.send(&frame(DATA, END_STREAM, stream, &framed(b"reply")));
     });
     assert_eq!(
         status,
-        "UNKNOWN: the server ended the call without trailers, and so no grpc-status"
+        "UNKNOWN: the server at inproc ended the call without trailers, and so no grpc-status"
     );
     let (status, _) = ends(|world, stream| {
         world.answer(stream);
         world.trailers(stream, &[("x", "y")]);
     });
-    assert_eq!(status, "UNKNOWN: the server's trailers have no grpc-status");
+    assert_eq!(status, "UNKNOWN: the trailers of the server at inproc have no grpc-status");
     let (status, _) = ends(|world, stream| {
         world.answer(stream);
         world.trailers(stream, &[("grpc-status", "0"), ("grpc-status", "2")]);
     });
-    assert!(status.starts_with("UNKNOWN: the server sent two statuses"), "{status}");
+    assert!(status.starts_with("UNKNOWN: the server at inproc sent two statuses"), "{status}");
     let (status, _) = ends(|world, stream| {
         world.send(&headers(stream, 0, &[OK, GRPC, ("a-bin", "!")]));
     });
-    assert!(status.starts_with("INTERNAL: the server's initial metadata: "), "{status}");
+    assert!(
+        status.starts_with("INTERNAL: the initial metadata of the server at inproc: "),
+        "{status}"
+    );
 }
 
 #[test]
@@ -152,13 +159,15 @@ fn large_metadata_ends_its_call_only() {
         let (status, _) = ends(|world, stream| {
             world.send(&headers(stream, 0, &[OK, GRPC, ("x-large", &large)]));
         });
-        let expected = "RESOURCE_EXHAUSTED: the server's initial metadata is larger than max (";
+        let expected =
+            "RESOURCE_EXHAUSTED: the initial metadata of the server at inproc is larger than max (";
         assert!(status.starts_with(expected), "{status}");
         let (status, _) = ends(|world, stream| {
             world.answer(stream);
             world.trailers(stream, &[("grpc-status", "0"), ("x-large", &large)]);
         });
-        let expected = "RESOURCE_EXHAUSTED: the server's trailing metadata is larger than max (";
+        let expected =
+            "RESOURCE_EXHAUSTED: the trailing metadata of the server at inproc is larger";
         assert!(status.starts_with(expected), "{status}");
     }
 }
@@ -183,7 +192,10 @@ fn a_message_that_is_too_large_ends_the_call_and_resets_it() {
         world.answer(stream);
         world.send(&frame(DATA, 0, stream, &[0, 255, 255, 255, 255]));
     });
-    assert_eq!(status, "RESOURCE_EXHAUSTED: message larger than max (4294967295 vs. 4194304)");
+    assert_eq!(
+        status,
+        "RESOURCE_EXHAUSTED: message larger than max (4294967295 vs. 4194304), from the server at inproc"
+    );
     let reset = frames.iter().find(|it| it.kind == RST_STREAM).unwrap();
     assert_eq!(reset.code(), 8);
 }
@@ -197,7 +209,10 @@ fn a_message_that_is_cut_off_is_an_error_only_if_the_status_is_none() {
             world.trailers(stream, &[("grpc-status", code)]);
         })
     };
-    assert_eq!(cut("0").0, "INTERNAL: stream ended inside a message, after 7 of 10 bytes");
+    assert_eq!(
+        cut("0").0,
+        "INTERNAL: stream ended inside a message, after 7 of 10 bytes, from the server at inproc"
+    );
     assert_eq!(cut("10").0, "ABORTED");
 }
 
