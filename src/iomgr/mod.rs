@@ -7,17 +7,19 @@
 //! Take left before right, and never the other way round:
 //!
 //! 1. server: `connections`, a method's `calls`
-//! 2. call: `state`, then the calls of a client's connection
+//! 2. call: `state`, then what a channel's `picker` shows, or the calls of a client's connection
 //! 3. h2's own locks (wakers run under them, so a waker only enqueues)
 //! 4. the graph of pollset sets
 //! 5. turnstile: a neighbourhood, then a pollset's `state`
 //! 6. where an fd was added (the system is called under it)
 //! 7. the I/O manager's `clock` (before the timers)
 //! 8. leaves, under which nothing else is locked and no foreign code runs: completion queue
-//!    `state`, readiness cell, fd table, timers, inbox, what `monitor` keeps
+//!    `state`, readiness cell, fd table, timers, inbox, what `monitor` keeps, the news of a channel's
+//!    connections, the state of an in-process transport
 //!
 //! A transport's connection is not guarded by a lock but by its turn (IDLE / NOTIFIED / RUNNING):
-//! the thread that has the turn may take any lock above.
+//! the thread that has the turn may take any lock above. So it is with what keeps a channel's
+//! connections, and in its turn it makes transports and gives them their first turn.
 
 mod deadline;
 mod endpoint;

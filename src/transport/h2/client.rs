@@ -11,7 +11,9 @@ pub(in crate::transport) use request::head_of;
 pub(in crate::transport) use why::of_message;
 
 use super::clock::{Activity, Clock, Due};
-use super::driven::{ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AGAIN, LOOK_AT_CLOCK, Progress};
+use super::driven::{
+    ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AGAIN, LOOK_AT_CLOCK, Progress,
+};
 use super::io::Io;
 use super::payload::Payload;
 use super::pinger::Pinger;
