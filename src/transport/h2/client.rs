@@ -253,7 +253,7 @@ impl ClientTransport {
         // that began now it would see nothing.
         let is_broken = self.traffic.is_broken();
         if is_broken {
-            self.end.calls.turn_away(why::stuck(&self.peer, &self.traffic));
+            self.end.calls.hold();
         }
         if is_broken || self.end.calls.are_over() {
             self.finish(driver);

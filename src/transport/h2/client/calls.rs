@@ -42,6 +42,8 @@ struct State {
     next_id: u64,
     /// Those that have waited, and do not know it yet.
     settled: HashMap<u64, Result<Begun, Status>>,
+    /// None begins, and what the connection ends with is not known yet.
+    is_held: bool,
     /// When the last call began that found no other; at first, when calls could begin.
     last_alone: Option<Instant>,
     /// How the connection ended.
@@ -167,18 +169,15 @@ impl Calls {
         result
     }
 
-    /// No calls begin any more: those that wait are over, and those that go on may end. With the last of
-    /// them the connection ends.
-    pub(super) fn refuse(&self, why: Status) {
-        self.turn_away(why);
-        let requests = self.state.lock().requests.take();
-        drop(requests);
+    /// No calls begin any more. Those that would wait until it is known how the connection ends.
+    pub(super) fn hold(&self) {
+        self.state.lock().is_held = true;
     }
 
-    /// No calls begin any more, and the connection goes on by itself: it may have something to tell.
-    pub(super) fn turn_away(&self, why: Status) {
+    /// No calls begin any more: those that wait are over, and those that go on may end.
+    pub(super) fn refuse(&self, why: Status) {
         let mut wakers = Vec::new();
-        let waiting = {
+        let (waiting, requests) = {
             let state = &mut *self.state.lock();
             let waiting = mem::take(&mut state.waiting);
             for (id, waiting) in &waiting {
@@ -186,9 +185,9 @@ impl Calls {
                 state.settled.insert(*id, Err(why.clone()));
             }
             state.refusal.get_or_insert(why);
-            waiting
+            (waiting, state.requests.take())
         };
-        drop(waiting);
+        drop((waiting, requests));
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -231,7 +230,8 @@ impl Calls {
 
 impl State {
     fn has_room(&self) -> bool {
-        self.requests.as_ref().is_some_and(|it| self.open < it.current_max_send_streams())
+        let is_below = |it: &SendRequest<_>| self.open < it.current_max_send_streams();
+        !self.is_held && self.requests.as_ref().is_some_and(is_below)
     }
 
     /// Begins a call.
