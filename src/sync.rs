@@ -48,6 +48,7 @@ macro_rules! load_in_order {
 
 load_in_order! {
     AtomicBool: bool, fetch_or, false;
+    AtomicU8: u8, fetch_or, 0;
     AtomicU64: u64, fetch_add, 0;
     AtomicUsize: usize, fetch_add, 0;
 }

@@ -8,7 +8,7 @@ use super::pollee::Pollee;
 use super::pollset::{Pollset, State, Worker};
 use super::sys::Readiness;
 use super::turnstile::Turnstile;
-use crate::sync::{AtomicU8, MutexGuard, Ordering::SeqCst};
+use crate::sync::{AtomicU8, LoadInOrder, MutexGuard, Ordering::SeqCst};
 #[cfg(not(turnstile_loom))]
 use std::cell::RefCell;
 use std::io;
@@ -131,9 +131,14 @@ impl Pollable {
         before & ASLEEP != 0
     }
 
-    /// Whether the poller sleeps, was called, and has not looked yet.
-    pub(super) fn is_called(&self) -> bool {
-        self.sleep.load(SeqCst) == ASLEEP | CALLED
+    /// Whether the poller is going to look at what it waits for anyway: it sleeps and was called, or it
+    /// is awake, and looks before it sleeps or, for whoever comes next, as it leaves.
+    pub(super) fn will_look(&self) -> bool {
+        match self.sleep.load_in_order() {
+            ASLEEP => false,
+            AWAKE => self.turnstile.has_poller(),
+            _ => true,
+        }
     }
 }
 

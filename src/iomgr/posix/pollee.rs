@@ -187,8 +187,7 @@ impl Pollee {
         // They are dropped without the lock, as they may be the last of a pollable.
         let pollables: Vec<_> = membership.pollables.iter().filter_map(Weak::upgrade).collect();
         drop(membership);
-        // One that was called and has not looked yet takes this along.
-        if !pollables.iter().any(|it| it.is_called()) {
+        if !pollables.iter().any(|it| it.will_look()) {
             let _ = pollables.iter().any(|it| it.call());
         }
     }

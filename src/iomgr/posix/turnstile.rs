@@ -21,7 +21,7 @@
 
 use super::pollable::Pollable;
 use super::pollset::{Pollset, State, Worker};
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
+use crate::sync::{AtomicBool, AtomicUsize, LoadInOrder, Mutex, MutexGuard, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -85,6 +85,11 @@ impl Turnstile {
         let state = worker.wait(state, deadline);
         self.waiting.fetch_sub(1, SeqCst);
         state
+    }
+
+    /// Whether somebody has the role.
+    pub(super) fn has_poller(&self) -> bool {
+        self.has_poller.load_in_order()
     }
 
     /// Takes the role if nobody has it.
