@@ -197,7 +197,7 @@ impl Source for PollList {
 mod tests {
     use super::PollList;
     use crate::iomgr::posix::engine::Key;
-    use crate::iomgr::posix::pollable::Source;
+    use crate::iomgr::posix::pollable::{Pollable, Source};
     use crate::iomgr::posix::pollee::Pollee;
     use crate::sync::AtomicUsize;
     use std::os::fd::OwnedFd;
@@ -205,6 +205,15 @@ mod tests {
     use std::sync::Arc;
     use std::task::Waker;
     use std::time::Duration;
+
+    /// A call in vain leaves a mark, which is no sign of somebody who will look.
+    #[test]
+    fn nobody_is_relied_on_to_look_where_nobody_polls() {
+        let list = PollList::new(&Arc::new(AtomicUsize::new(0))).unwrap();
+        let pollable = Pollable::apart(Box::new(list), None);
+        assert!(!pollable.will_look());
+        assert!(!pollable.call() && !pollable.will_look());
+    }
 
     /// Another thread may be about to drop the list when an fd is taken back, which cannot be told of
     /// that any more.

@@ -136,8 +136,9 @@ impl Pollable {
     pub(super) fn will_look(&self) -> bool {
         match self.sleep.load_in_order() {
             ASLEEP => false,
-            AWAKE => self.turnstile.has_poller(),
-            _ => true,
+            state if state & ASLEEP != 0 => true,
+            // Awake, or there is none; a call in vain leaves its mark then.
+            _ => self.turnstile.has_poller(),
         }
     }
 }
