@@ -285,7 +285,10 @@ impl Status {
     /// ```
     #[must_use]
     pub fn with_metadata(mut self, metadata: Metadata) -> Self {
-        self.rest_mut().metadata = metadata;
+        // Replies have none as a rule, and nothing to allocate then.
+        if self.rest.is_some() || !metadata.is_empty() {
+            self.rest_mut().metadata = metadata;
+        }
         self
     }
 

@@ -34,6 +34,11 @@ impl<T> Few<T> {
         let index = self.rest.iter().position(is_it)?;
         Some(self.rest.swap_remove(index))
     }
+
+    /// Takes one out, no matter which.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        self.first.take().or_else(|| self.rest.pop())
+    }
 }
 
 impl<T> IntoIterator for Few<T> {
@@ -59,6 +64,8 @@ mod tests {
         assert_eq!(few.take(|it| *it == 0), Some(0));
         assert_eq!(few.take(|it| *it == 0), None);
         assert_eq!(few.take(|it| *it == 3), Some(3));
+        few.push(9);
+        assert_eq!(few.pop(), Some(9));
         few.push(9);
         let mut left: Vec<i32> = few.into_iter().collect();
         left.sort_unstable();

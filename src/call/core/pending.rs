@@ -68,24 +68,26 @@ pub(super) struct Done {
 impl Done {
     /// Hands everything on. Called without locks. Wakers and drops may panic, and take nothing else
     /// with them: what is left then is gone through again.
-    pub(super) fn settle(self) {
-        let Self { mut stream, mut arrival, mut replaced, .. } = self;
+    pub(super) fn settle(mut self) {
         let mut batches = self.batches.into_iter();
-        let mut wakers = self.wakers.into_iter();
-        let mut messages = self.messages.into_iter();
-        let mut statuses = self.statuses.into_iter();
         let mut settle_rest = || {
-            drop(stream.take());
+            drop(self.stream.take());
             for batch in batches.by_ref() {
                 batch.op.complete(batch.is_ok, batch.outcome.into());
             }
-            if let Some((then, message)) = arrival.take() {
+            if let Some((then, message)) = self.arrival.take() {
                 then(message);
             }
-            wakers.by_ref().for_each(Waker::wake);
-            drop(replaced.take());
-            messages.by_ref().for_each(drop);
-            statuses.by_ref().for_each(drop);
+            while let Some(waker) = self.wakers.pop() {
+                waker.wake();
+            }
+            drop(self.replaced.take());
+            while let Some(message) = self.messages.pop() {
+                drop(message);
+            }
+            while let Some(status) = self.statuses.pop() {
+                drop(status);
+            }
         };
         while contained("a waker, or the drop of what a call leaves,", &mut settle_rest).is_none() {
         }
