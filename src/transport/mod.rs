@@ -218,7 +218,7 @@ pub(crate) trait ClientStream: MessageStream {
     /// it has given another before, or the call has ended with an error.
     fn cancel(&mut self, status: Status);
 
-    /// What the call waits for before it can be sent, if it does, for the status that ends the wait.
+    /// What the call waits for, while it does, for the status that ends the wait.
     fn waits_for(&self) -> Option<String> {
         None
     }

@@ -389,7 +389,11 @@ impl ClientStream for H2ClientStream {
     }
 
     fn waits_for(&self) -> Option<String> {
-        matches!(self.way, Way::Waits { .. }).then(|| why::place(&self.transport.peer))
+        match &self.way {
+            Way::Waits { .. } => Some(why::place(&self.transport.peer)),
+            Way::Open(_) | Way::Lost => Some(why::end(&self.transport.peer)),
+            Way::Over => None,
+        }
     }
 
     fn cancel(&mut self, status: Status) {

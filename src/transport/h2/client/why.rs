@@ -76,6 +76,11 @@ pub(super) fn place(peer: &Peer) -> String {
     format!("it waited for a place among the calls that the server at {peer} takes at once")
 }
 
+/// What a call waits for that its server has.
+pub(super) fn end(peer: &Peer) -> String {
+    format!("the server at {peer} had not ended it")
+}
+
 /// This end takes no more calls.
 pub(super) fn closing(peer: &Peer) -> Status {
     Status::unavailable(format!("the connection to {peer} is being closed by this client"))

@@ -68,11 +68,12 @@ fn what_a_call_waits_for_can_be_told() {
     let mut second = world.unary();
     let expected = "it waited for a place among the calls that the server at inproc takes at once";
     assert_eq!(second.stream.waits_for().as_deref(), Some(expected));
-    assert_eq!(first.stream.waits_for(), None);
+    let expected = "the server at inproc had not ended it";
+    assert_eq!(first.stream.waits_for().as_deref(), Some(expected));
     world.answer_ok(stream);
     assert_eq!(first.finish(&mut world).status(), "OK");
     let stream = world.request_of(&mut second);
-    assert_eq!(second.stream.waits_for(), None);
+    assert_eq!(second.stream.waits_for().as_deref(), Some(expected));
     world.answer_ok(stream);
     assert_eq!(second.finish(&mut world).status(), "OK");
 }
