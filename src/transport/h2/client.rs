@@ -11,9 +11,7 @@ pub(in crate::transport) use request::head_of;
 pub(in crate::transport) use why::of_message;
 
 use super::clock::{Activity, Clock, Due};
-use super::driven::{
-    ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AGAIN, LOOK_AT_CLOCK, Progress,
-};
+use super::driven::{ABORT, Driven, Driver, End, FAILED, GO_AWAY, LOOK_AT_CLOCK, Progress};
 use super::io::Io;
 use super::payload::Payload;
 use super::pinger::Pinger;
@@ -137,9 +135,6 @@ impl ClientTransport {
         }
         if asked & LOOK_AT_CLOCK != 0 {
             self.look_at_clock(driver);
-        }
-        if asked & LOOK_AGAIN != 0 {
-            self.traffic.look_again();
         }
     }
 
@@ -307,12 +302,10 @@ impl transport::ClientTransport for ClientTransport {
             Ok(head) => head,
             Err(status) => return Box::new(H2ClientStream::failed(&self, status)),
         };
-        // A server that has closed meanwhile is to be found out before the call is written.
-        if self.end.calls.begin_after_lull() {
-            self.ask(LOOK_AGAIN);
-        }
         let written_before = self.traffic.written();
-        let start = self.end.calls.start(head, timeout);
+        // A server that has closed meanwhile is to be found out before the call is written.
+        let after_lull = || self.traffic.look_again();
+        let start = self.end.calls.start(head, timeout, after_lull);
         if matches!(start, Start::Waits(_)) {
             self.wake_by_ref();
         }

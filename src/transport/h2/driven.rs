@@ -23,8 +23,6 @@ pub(super) const ABORT: u8 = 2;
 pub(super) const LOOK_AT_CLOCK: u8 = 4;
 /// A stream has seen that the connection is no good.
 pub(super) const FAILED: u8 = 8;
-/// What has come may not be known, as nobody may have waited.
-pub(super) const LOOK_AGAIN: u8 = 16;
 
 /// What is special to one end of a connection: what all threads share of it.
 pub(crate) trait End: Sized + Send + Sync + 'static {

@@ -78,11 +78,20 @@ pub(super) enum Start {
 pub(super) struct UsedUp;
 
 impl Calls {
-    /// Begins a call, if there is a place for it.
-    pub(super) fn start(&self, head: http::Request<()>, timeout: Option<Duration>) -> Start {
+    /// Begins a call, if there is a place for it; before that, `after_lull` is called if there was none
+    /// for a while, which must not take a lock.
+    pub(super) fn start(
+        &self,
+        head: http::Request<()>,
+        timeout: Option<Duration>,
+        after_lull: impl FnOnce(),
+    ) -> Start {
         let state = &mut *self.state.lock();
         if let Some(status) = &state.refusal {
             return Start::Refused(status.clone());
+        }
+        if state.begins_after_lull() {
+            after_lull();
         }
         let mut head = head;
         if state.waiting.is_empty() && state.has_room() {
@@ -97,18 +106,6 @@ impl Calls {
         let timeout = timeout.map(|timeout| (timeout, Instant::now()));
         state.waiting.insert(id, Waiting { head, timeout, waker: None });
         Start::Waits(id)
-    }
-
-    /// Whether the call that is about to begin finds none that goes on, and comes long after the last
-    /// of which that is true. The clock is read for those only.
-    pub(super) fn begin_after_lull(&self) -> bool {
-        let state = &mut *self.state.lock();
-        if state.open > 0 {
-            return false;
-        }
-        let now = Instant::now();
-        let last = state.last_alone.replace(now);
-        last.is_some_and(|last| now.saturating_duration_since(last) >= LULL)
     }
 
     /// Ready when a call that waited has begun, or never will.
@@ -229,6 +226,17 @@ impl Calls {
 }
 
 impl State {
+    /// Whether the call that is about to begin finds none that goes on, and comes long after the last
+    /// of which that is true. The clock is read for those only.
+    fn begins_after_lull(&mut self) -> bool {
+        if self.open > 0 {
+            return false;
+        }
+        let now = Instant::now();
+        let last = self.last_alone.replace(now);
+        last.is_some_and(|last| now.saturating_duration_since(last) >= LULL)
+    }
+
     fn has_room(&self) -> bool {
         let is_below = |it: &SendRequest<_>| self.open < it.current_max_send_streams();
         !self.is_held && self.requests.as_ref().is_some_and(is_below)
