@@ -43,8 +43,8 @@ pub(crate) fn all() -> io::Result<Vec<Box<dyn Contender>>> {
     for engine in ::turnstile::bench::engines() {
         all.push(Box::new(turnstile::Engine::new(engine)?));
     }
-    all.push(Box::new(mio::Mio { also_writable: false }));
-    all.push(Box::new(mio::Mio { also_writable: true }));
+    all.push(Box::new(mio::Mio { trusts_short_reads: false }));
+    all.push(Box::new(mio::Mio { trusts_short_reads: true }));
     all.push(Box::new(polling::Polling));
     Ok(all)
 }

@@ -61,7 +61,8 @@ impl Place {
     }
 }
 
-type OnReadable = Box<dyn Fn(BorrowedFd<'_>) + Send + Sync>;
+/// Reads once, and asks for more than there ever is. False if there was nothing.
+type OnReadable = Box<dyn Fn(BorrowedFd<'_>) -> bool + Send + Sync>;
 
 /// An fd that calls a function each time that it is readable, until this is dropped.
 pub struct Watch(Arc<Watched>);
@@ -73,7 +74,7 @@ struct Watched {
 }
 
 impl Watch {
-    /// Threads at `place` wait for the fd, which does not block. `on_readable` reads all there is.
+    /// Threads at `place` wait for the fd, which does not block.
     ///
     /// # Errors
     /// The engine's.
@@ -98,11 +99,17 @@ impl Drop for Watch {
 }
 
 impl Watched {
-    /// Arms it, after reading if it has been readable already.
+    /// Arms it, after reading if it has been readable already. It is drained by a short read as an
+    /// endpoint's is: see `tcp_endpoint`.
     fn arm_or_read(self: &Arc<Self>) {
         let waker = Waker::from(self.clone());
-        while let Poll::Ready(Ok(())) = self.fd.notify_on_read(&waker) {
-            (self.on_readable)(self.fd.as_fd());
+        let mut is_drained = true;
+        loop {
+            if is_drained && !matches!(self.fd.notify_on_read(&waker), Poll::Ready(Ok(()))) {
+                return;
+            }
+            let has_read = (self.on_readable)(self.fd.as_fd());
+            is_drained = !has_read || self.fd.hears_of_ends() && !self.fd.is_hung_up();
         }
     }
 }

@@ -1,5 +1,6 @@
-//! An engine: a manager, and a pollset for each thread with its own fds. An fd is read until it would
-//! block, and armed again.
+//! An engine: a manager, and a pollset for each thread with its own fds. An fd is read as the library's
+//! endpoint reads it, until that brings less than was asked for where the engine says that this will do,
+//! and armed again.
 
 use super::{Contender, Kick, Place, Then};
 use crate::pair;
@@ -47,9 +48,11 @@ struct Pollset {
 impl Place for Pollset {
     fn watch(&mut self, fd: OwnedFd, then: Then) -> io::Result<()> {
         let on_readable = Box::new(move |fd: std::os::fd::BorrowedFd<'_>| {
-            if pair::read_until_blocked(fd) {
+            let has_read = pair::read_once(fd);
+            if has_read {
                 then();
             }
+            has_read
         });
         self.watches.push(Watch::new(&self.place, fd, on_readable)?);
         Ok(())
