@@ -2,9 +2,10 @@
 
 use super::engine::{PollingEngine, Preferences};
 use super::fd::FdTable;
-use super::pollable::Seat;
+use super::pollable::{Pollable, Seat};
 use super::pollset::Pollset;
 use super::pollset_set::Graph;
+use super::sleepers::Sleepers;
 use super::sys;
 use super::timekeeping::{Minding, TimeKeeping};
 use super::trouble::{Rests, Trouble};
@@ -12,7 +13,9 @@ use crate::forked;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{self, Run};
 use crate::iomgr::timers::{TimerId, Timers};
-use crate::sync::{AtomicBool, AtomicUsize, LoadInOrder, Mutex, Ordering::SeqCst};
+#[cfg(all(test, not(turnstile_loom)))]
+use crate::sync::AtomicUsize;
+use crate::sync::{AtomicBool, LoadInOrder, Mutex, Ordering::SeqCst};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -21,6 +24,8 @@ use std::{io, mem};
 /// What a process's completion queues share.
 pub(crate) struct Iomgr {
     engine: Box<dyn PollingEngine>,
+    /// The engine's.
+    home: Arc<Pollable>,
     fds: FdTable,
     /// Locked before a pollset.
     graph: Mutex<Graph>,
@@ -32,10 +37,8 @@ pub(crate) struct Iomgr {
     inbox: Mutex<Vec<Arc<dyn Run>>>,
     /// There is something in it. Set under its lock.
     has_inbox: AtomicBool,
-    /// How many pollers sleep, or are about to look for the last time whether they must not.
-    sleepers: AtomicUsize,
-    /// One of them has been woken, and has not looked yet.
-    is_called: AtomicBool,
+    /// Where several poll at once.
+    sleepers: Option<Sleepers>,
     /// How often a thread has come back from the engine.
     #[cfg(all(test, not(turnstile_loom)))]
     waits: AtomicUsize,
@@ -77,22 +80,19 @@ impl Iomgr {
 
     /// A manager around an engine.
     pub(crate) fn new(engine: Box<dyn PollingEngine>) -> Arc<Self> {
-        let (sleepers, is_called) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let has_inbox = AtomicBool::new(false);
-        // As in `Pollset::new`.
-        #[cfg(turnstile_loom)]
-        sleepers.store(0, SeqCst);
+        let home = engine.home().clone();
+        let sleepers = engine.keeps_pollsets_apart().then(Sleepers::new);
         Arc::new(Self {
             engine,
+            home,
             fds: FdTable::default(),
             graph: Mutex::default(),
             timers: Timers::default(),
             clock: TimeKeeping::default(),
             trouble: Trouble::default(),
             inbox: Mutex::default(),
-            has_inbox,
+            has_inbox: AtomicBool::new(false),
             sleepers,
-            is_called,
             #[cfg(all(test, not(turnstile_loom)))]
             waits: AtomicUsize::new(0),
         })
@@ -105,7 +105,7 @@ impl Iomgr {
     /// How many threads wait for another one that polls.
     #[cfg(all(test, not(turnstile_loom)))]
     pub(super) fn waiting(&self) -> usize {
-        self.engine.home().turnstile().waiting()
+        self.home.turnstile().waiting()
     }
 
     /// How many fds and timers it has.
@@ -122,7 +122,8 @@ impl Iomgr {
     /// How many threads sleep in the engine, or are about to.
     #[cfg(all(test, not(turnstile_loom)))]
     pub(super) fn sleepers(&self) -> usize {
-        self.sleepers.load(SeqCst)
+        let role = self.home.turnstile().role();
+        self.sleepers.as_ref().map_or_else(|| role.is_asleep().into(), Sleepers::count)
     }
 
     /// How often a thread has come back from the engine.
@@ -138,7 +139,7 @@ impl Iomgr {
 
     /// Whether threads wait for what their pollsets have, and not for everything.
     pub(crate) fn keeps_pollsets_apart(&self) -> bool {
-        self.engine.keeps_pollsets_apart()
+        self.sleepers.is_some()
     }
 
     pub(super) fn fds(&self) -> &FdTable {
@@ -166,9 +167,11 @@ impl Iomgr {
         // Who stands behind the poller waits on a condition variable, which has the system's clock.
         let until =
             if deadline == Deadline::NOW { Some(Instant::now()) } else { deadline.instant() };
-        if let Some(seat) = pollset.enter(self.engine.home(), until, is_idle) {
+        if let Some(seat) = pollset.enter(&self.home, until, is_idle) {
             self.poll(&seat, deadline);
-            // Here the seat is left: the next poller is chosen before any closure runs.
+            // The next poller is chosen before any closure runs.
+            drop(seat);
+            self.hand_on_time();
         }
     }
 
@@ -177,9 +180,7 @@ impl Iomgr {
         let mut rests = Rests::default();
         loop {
             seat.fall_asleep();
-            self.sleepers.fetch_add(1, SeqCst);
-            // One who was called and found no sleeper must not keep others from calling this one.
-            self.look();
+            self.sleepers.iter().for_each(Sleepers::add);
             let (timeout, minding) = if seat.is_kicked() || self.has_inbox.load_in_order() {
                 (Some(Duration::ZERO), None)
             } else {
@@ -188,7 +189,7 @@ impl Iomgr {
             let found = self.wait(seat, timeout, &mut rests);
             drop(minding);
             if found || seat.is_kicked() || deadline.has_passed_at(|| self.engine.now()) {
-                return self.hand_on_time();
+                return;
             }
         }
     }
@@ -207,7 +208,7 @@ impl Iomgr {
         let Some(next) = [deadline.instant(), timer].into_iter().flatten().min() else {
             return (None, None);
         };
-        let is_one_of_many = timer.is_some() && self.engine.keeps_pollsets_apart();
+        let is_one_of_many = timer.is_some() && self.keeps_pollsets_apart();
         let minding = is_one_of_many.then(|| self.clock.mind(next));
         (Some(next.saturating_duration_since(now)), minding)
     }
@@ -219,7 +220,7 @@ impl Iomgr {
 
     /// This thread may not be back for the next timer, and others may sleep.
     fn hand_on_time(&self) {
-        if self.engine.keeps_pollsets_apart()
+        if self.keeps_pollsets_apart()
             && let Some(timer) = self.timers.next_deadline()
             && !self.is_time_kept()
             && !self.clock.is_minded(timer)
@@ -241,9 +242,7 @@ impl Iomgr {
         let waited = seat.wait(timeout, on_event, fire);
         #[cfg(all(test, not(turnstile_loom)))]
         self.waits.fetch_add(1, SeqCst);
-        self.sleepers.fetch_sub(1, SeqCst);
-        // Before it looks: who calls after this calls another.
-        self.look();
+        self.sleepers.iter().for_each(Sleepers::remove);
         match waited {
             // A signal: the loop goes on with what is left of the time (grpc#28037).
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -285,13 +284,6 @@ impl Iomgr {
         found
     }
 
-    /// Who called is heard.
-    fn look(&self) {
-        if self.is_called.load_in_order() {
-            self.is_called.swap(false, SeqCst);
-        }
-    }
-
     fn schedule_inbox(&self) -> bool {
         if !self.has_inbox.load_in_order() {
             return false;
@@ -329,7 +321,7 @@ impl Iomgr {
 
     /// Makes a poller look again at what it waits for, if one sleeps.
     fn call(&self) {
-        if self.sleepers.load_in_order() > 0 && !self.is_called.swap(true, SeqCst) {
+        if self.sleepers.as_ref().is_none_or(Sleepers::call) {
             self.engine.wake_any();
         }
     }
@@ -338,7 +330,8 @@ impl Iomgr {
     pub(crate) fn timer_init(&self, deadline: Instant, closure: Arc<dyn Run>) -> TimerId {
         let (id, is_first) = self.timers.add(deadline, closure);
         // Who falls asleep after this sees it.
-        if is_first && self.sleepers.load_in_order() > 0 && !self.is_time_kept() {
+        let any_sleeps = || self.sleepers.as_ref().is_none_or(Sleepers::any);
+        if is_first && any_sleeps() && !self.is_time_kept() {
             self.call();
         }
         id

@@ -16,6 +16,8 @@ mod pollable;
 mod pollee;
 mod pollset;
 mod pollset_set;
+mod role;
+mod sleepers;
 mod timekeeping;
 mod trouble;
 mod turnstile;

@@ -5,17 +5,16 @@
 
 use super::engine::Key;
 use super::pollee::Pollee;
-use super::pollset::{Pollset, State, Worker};
+use super::pollset::{Pollset, Worker};
 use super::sys::Readiness;
 use super::turnstile::Turnstile;
-use crate::sync::{AtomicU8, LoadInOrder, MutexGuard, Ordering::SeqCst};
 #[cfg(not(turnstile_loom))]
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where events come from: an epoll set, or a list of fds for poll(2).
 ///
@@ -50,20 +49,10 @@ pub(crate) trait Source: Send + Sync {
     fn vacated(&self) {}
 }
 
-/// The poller is awake, or there is none.
-const AWAKE: u8 = 0;
-/// The poller is asleep, or about to look for the last time whether it must not sleep.
-const ASLEEP: u8 = 1;
-/// It was called since, by one who has woken the source.
-const CALLED: u8 = 2;
-
 /// A source of events and those who wait for them.
 pub(crate) struct Pollable {
     source: Box<dyn Source>,
     turnstile: Turnstile,
-    /// [`AWAKE`], or [`ASLEEP`] and perhaps [`CALLED`]. Changed by read-modify-writes only, since loom
-    /// orders only those.
-    sleep: AtomicU8,
     /// The fd that this is the pollable of, if it is one fd's.
     only: Option<Weak<Pollee>>,
 }
@@ -80,7 +69,7 @@ impl Pollable {
     }
 
     fn new(source: Box<dyn Source>, turnstile: Turnstile, only: Option<Weak<Pollee>>) -> Self {
-        Self { source, turnstile, sleep: AtomicU8::new(AWAKE), only }
+        Self { source, turnstile, only }
     }
 
     /// An fd comes, which is not here yet.
@@ -104,17 +93,6 @@ impl Pollable {
         &self.turnstile
     }
 
-    /// Waits with others for the poller's role: see [`Turnstile::take_place`].
-    pub(super) fn take_place<'a>(
-        self: &Arc<Self>,
-        pollset: &'a Arc<Pollset>,
-        state: MutexGuard<'a, State>,
-        worker: &Worker,
-        deadline: Option<Instant>,
-    ) -> MutexGuard<'a, State> {
-        self.turnstile.take_place(self, pollset, state, worker, deadline)
-    }
-
     /// Makes the poller look again at what it waits for, if there is one and it sleeps.
     pub(super) fn interrupt(&self) {
         self.call();
@@ -122,59 +100,44 @@ impl Pollable {
 
     /// The same, and says whether it does.
     pub(super) fn call(&self) -> bool {
-        let before = self.sleep.fetch_or(CALLED, SeqCst);
-        if before == ASLEEP
-            && let Err(error) = self.source.wake()
-        {
+        let (must_wake, is_asleep) = self.turnstile.role().call();
+        if must_wake && let Err(error) = self.source.wake() {
             tracing::error!(%error, "a poller cannot be woken");
         }
-        before & ASLEEP != 0
+        is_asleep
     }
 
-    /// Whether the poller is going to look at what it waits for anyway: it sleeps and was called, or it
-    /// is awake, and looks before it sleeps or, for whoever comes next, as it leaves.
+    /// Whether the poller is going to look at what it waits for anyway.
     pub(super) fn will_look(&self) -> bool {
-        match self.sleep.load_in_order() {
-            ASLEEP => false,
-            state if state & ASLEEP != 0 => true,
-            // Awake, or there is none; a call in vain leaves its mark then.
-            _ => self.turnstile.has_poller(),
-        }
+        self.turnstile.role().will_look()
     }
 }
 
 /// The poller's seat: who has it may poll. Leaving it hands the role on.
 pub(super) struct Seat<'a> {
-    pollable: Arc<Pollable>,
     pollset: &'a Arc<Pollset>,
-    /// `None` only while it is dropped.
-    worker: Option<Arc<Worker>>,
+    worker: Arc<Worker>,
 }
 
 impl<'a> Seat<'a> {
-    pub(super) fn new(
-        pollable: Arc<Pollable>,
-        pollset: &'a Arc<Pollset>,
-        worker: Arc<Worker>,
-    ) -> Self {
-        Self { pollable, pollset, worker: Some(worker) }
+    pub(super) fn new(pollset: &'a Arc<Pollset>, worker: Arc<Worker>) -> Self {
+        Self { pollset, worker }
     }
 
     /// Where it is.
-    #[cfg(all(test, turnstile_loom))]
     pub(super) fn pollable(&self) -> &Arc<Pollable> {
-        &self.pollable
+        self.worker.pollable()
     }
 
     /// Whether the poller must leave its seat.
     pub(super) fn is_kicked(&self) -> bool {
-        self.worker.as_ref().is_some_and(|worker| worker.is_kicked())
+        self.worker.is_kicked()
     }
 
     /// Says that this thread is about to sleep. What it looks for after this, and does not find, it
     /// is woken for.
     pub(super) fn fall_asleep(&self) {
-        self.pollable.sleep.swap(ASLEEP, SeqCst);
+        self.pollable().turnstile().role().fall_asleep();
     }
 
     /// One wait of the source, for which the caller fell asleep. Gives the wakers that its events
@@ -186,10 +149,9 @@ impl<'a> Seat<'a> {
         fire: impl FnMut(Waker),
     ) -> io::Result<()> {
         let mut fired = spare_list();
-        let result = self.pollable.source.wait(timeout, &mut |key, readiness| {
+        let result = self.pollable().source.wait(timeout, &mut |key, readiness| {
             on_event(key, readiness, &mut fired);
         });
-        self.pollable.sleep.swap(AWAKE, SeqCst);
         fired.drain(..).for_each(fire);
         keep_list(fired);
         result
@@ -218,10 +180,9 @@ fn keep_list(_list: Vec<Waker>) {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        let Some(worker) = self.worker.take() else { return };
-        if self.pollable.turnstile.leave(&self.pollable, self.pollset, &worker) {
-            self.pollable.source.vacated();
+        let pollable = self.pollable();
+        if pollable.turnstile.leave(self.pollset, &self.worker) {
+            pollable.source.vacated();
         }
-        worker.put_back();
     }
 }

@@ -7,11 +7,11 @@
 //! Lock order: neighbourhood, then pollset, then what a pollable keeps.
 
 use super::pollable::{Pollable, Seat};
+use super::role::Role;
 use crate::sync::{
-    AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering::Relaxed, Ordering::SeqCst,
+    AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard,
+    Ordering::{Relaxed, Release, SeqCst},
 };
-#[cfg(not(turnstile_loom))]
-use std::cell::RefCell;
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
@@ -25,35 +25,22 @@ const POLLS: u8 = 2;
 /// A thread inside [`Pollset::enter`] or in the poller's seat.
 pub(super) struct Worker {
     /// `KICKED | POLLS` bits. Written under the lock of the worker's pollset; the poller reads it
-    /// without, and so it is sequentially consistent with the flag that says it is asleep.
+    /// without, and so it is sequentially consistent with the role that says it is asleep.
     state: AtomicU8,
     /// Goes with the lock of the worker's pollset.
     changed: Condvar,
+    /// Where it waits.
+    pollable: Arc<Pollable>,
 }
 
 impl Worker {
-    fn new() -> Self {
-        Self { state: AtomicU8::new(0), changed: Condvar::new() }
+    fn at(pollable: &Arc<Pollable>) -> Arc<Self> {
+        let (state, changed) = (AtomicU8::new(0), Condvar::new());
+        Arc::new(Self { state, changed, pollable: pollable.clone() })
     }
 
-    /// This thread's worker, fresh again.
-    fn of_this_thread() -> Arc<Self> {
-        #[cfg(not(turnstile_loom))]
-        // There is none while the thread's locals are being destroyed.
-        let spare = SPARE_WORKER.try_with(RefCell::take).unwrap_or_default();
-        // A model's objects must not outlive one run of it.
-        #[cfg(turnstile_loom)]
-        let spare: Option<Arc<Self>> = None;
-        let worker = spare.unwrap_or_else(|| Arc::new(Self::new()));
-        // Nobody else sees it before its pollset's lock is let go.
-        worker.state.store(0, Relaxed);
-        worker
-    }
-
-    /// Keeps the worker for this thread's next wait, so that a wait allocates nothing.
-    pub(super) fn put_back(self: Arc<Self>) {
-        #[cfg(not(turnstile_loom))]
-        let _ = SPARE_WORKER.try_with(|spare| spare.replace(Some(self)));
+    pub(super) fn pollable(&self) -> &Arc<Pollable> {
+        &self.pollable
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -105,12 +92,6 @@ impl Worker {
     }
 }
 
-#[cfg(not(turnstile_loom))]
-thread_local! {
-    /// The worker of this thread while it is not in use.
-    static SPARE_WORKER: RefCell<Option<Arc<Worker>>> = const { RefCell::new(None) };
-}
-
 /// A set of workers that wait for the same events, in the sense that a kick wakes one of them.
 pub(crate) struct Pollset {
     /// Locked after a neighbourhood's lock, before a queue's.
@@ -122,8 +103,10 @@ pub(crate) struct Pollset {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Those who wait on their condvars or are in a poller's seat, each with where that is.
-    workers: Vec<(Arc<Worker>, Arc<Pollable>)>,
+    /// Those who wait on their condvars or are in a poller's seat.
+    workers: Vec<Arc<Worker>>,
+    /// One that has left: the next one who comes to the same pollable need make none.
+    spare: Option<Arc<Worker>>,
     /// Where those who come in wait; `None` for where nobody has an fd.
     pollable: Option<Arc<Pollable>>,
     /// The pollable whose turnstile lists this pollset, and in which neighbourhood: set under both
@@ -157,16 +140,37 @@ impl State {
         }
     }
 
+    /// Shows somebody who comes in, and waits at `home` if no fd decides where.
+    fn admit(&mut self, home: &Arc<Pollable>) -> Arc<Worker> {
+        let pollable = self.pollable.as_ref().unwrap_or(home);
+        let spare = self.spare.take().filter(|spare| Arc::ptr_eq(&spare.pollable, pollable));
+        let worker = spare.unwrap_or_else(|| Worker::at(pollable));
+        // Nobody else has it before the lock is let go.
+        worker.state.store(0, Relaxed);
+        self.workers.push(worker.clone());
+        worker
+    }
+
+    /// Takes out somebody who leaves. Gives what is not kept, to be dropped without the lock.
+    fn dismiss(&mut self, worker: &Arc<Worker>) -> Option<Arc<Worker>> {
+        let index = self.workers.iter().position(|it| Arc::ptr_eq(it, worker))?;
+        let listed = self.workers.remove(index);
+        // A pollset that moves or ends kicks everybody.
+        let is_still_here = match &self.pollable {
+            Some(pollable) => Arc::ptr_eq(pollable, &worker.pollable),
+            None => !worker.is_kicked(),
+        };
+        if is_still_here { self.spare.replace(listed) } else { Some(listed) }
+    }
+
     /// One that waits on its condvar for a seat at `pollable`.
     pub(super) fn waiting_at(&self, pollable: &Arc<Pollable>) -> Option<&Arc<Worker>> {
-        let waits =
-            |(worker, at): &&(Arc<Worker>, _)| worker.is_waiting() && Arc::ptr_eq(at, pollable);
-        self.workers.iter().find(waits).map(|(worker, _)| worker)
+        self.workers.iter().find(|it| it.is_waiting() && Arc::ptr_eq(&it.pollable, pollable))
     }
 
     /// Whether anybody is here for `pollable`.
     pub(super) fn has_any_at(&self, pollable: &Arc<Pollable>) -> bool {
-        self.workers.iter().any(|(_, at)| Arc::ptr_eq(at, pollable))
+        self.workers.iter().any(|it| Arc::ptr_eq(&it.pollable, pollable))
     }
 
     /// Whether the turnstile of `pollable` lists this pollset.
@@ -195,9 +199,9 @@ impl State {
     #[must_use]
     fn kick_everybody(&self) -> Vec<Arc<Pollable>> {
         let mut pollers = Vec::new();
-        for (worker, pollable) in &self.workers {
+        for worker in &self.workers {
             if worker.polls() {
-                pollers.push(pollable.clone());
+                pollers.push(worker.pollable.clone());
             }
             worker.set_and_wake(KICKED);
         }
@@ -212,6 +216,7 @@ pub(super) struct Left {
     /// Nobody waits at the pollable any more, whose turnstile lists the pollset here.
     pub(super) listed: Option<usize>,
     done: Option<Waker>,
+    _unused: Option<Arc<Worker>>,
 }
 
 impl Left {
@@ -259,44 +264,42 @@ impl Pollset {
         self.present.fetch_add(1, SeqCst);
         let must_leave = mem::take(&mut state.kick_kept) || !state.is_open();
         if must_leave || !is_idle() {
-            self.present.fetch_sub(1, SeqCst);
+            self.count_out();
             return None;
         }
-        let worker = Worker::of_this_thread();
-        let pollable = state.pollable.as_ref().unwrap_or(home).clone();
-        state.workers.push((worker.clone(), pollable.clone()));
-        let state = pollable.take_place(self, state, &worker, deadline);
+        let worker = state.admit(home);
+        let state = worker.pollable.turnstile().take_place(self, state, &worker, deadline);
         let polls = worker.polls();
         drop(state);
         // Dropping the seat leaves the pollset, and hands on the role if it came with a kick.
-        let seat = Seat::new(pollable, self, worker);
+        let seat = Seat::new(self, worker);
         polls.then_some(seat)
     }
 
+    /// One less is present. Under the lock, as every change. Who still sees it here kicks in vain.
+    fn count_out(&self) {
+        self.present.store(self.present.load(Relaxed) - 1, Release);
+    }
+
     /// Takes a worker out, and lets another one here inherit its role.
-    pub(super) fn leave(
-        &self,
-        worker: &Arc<Worker>,
-        pollable: &Arc<Pollable>,
-        vacate: impl FnOnce(),
-    ) -> Left {
+    pub(super) fn leave(&self, worker: &Arc<Worker>, role: &Role) -> Left {
         let mut state = self.state.lock();
-        state.workers.retain(|(other, _)| !Arc::ptr_eq(other, worker));
-        self.present.fetch_sub(1, SeqCst);
+        self.count_out();
+        let unused = state.dismiss(worker);
+        let pollable = &worker.pollable;
         let heir = state.waiting_at(pollable);
         let is_deserted = heir.is_none() && state.is_listed_at(pollable);
         let listed = state.listed.as_ref().filter(|_| is_deserted).map(|(_, index)| *index);
-        let mut is_vacant = false;
-        if worker.polls() {
-            match heir {
-                Some(heir) => heir.appoint_and_wake(),
-                None => {
-                    vacate();
-                    is_vacant = true;
-                }
+        let is_vacant = worker.polls() && heir.is_none();
+        match heir {
+            Some(heir) if worker.polls() => {
+                role.hand_over();
+                heir.appoint_and_wake();
             }
+            _ if is_vacant => role.vacate(),
+            _ => {}
         }
-        Left { is_vacant, listed, done: state.close_if_empty() }
+        Left { is_vacant, listed, done: state.close_if_empty(), _unused: unused }
     }
 
     /// Whether it is in a set.
@@ -331,7 +334,7 @@ impl Pollset {
         mut state: MutexGuard<'_, State>,
         pollable: Option<Arc<Pollable>>,
     ) {
-        let before = mem::replace(&mut state.pollable, pollable);
+        let before = (mem::replace(&mut state.pollable, pollable), state.spare.take());
         let listed = state.listed.take();
         let pollers = state.kick_everybody();
         drop(state);
@@ -346,13 +349,13 @@ impl Pollset {
     /// one to come leaves at once.
     pub(crate) fn kick(&self) {
         let mut state = self.state.lock();
-        if let Some((worker, _)) = state.workers.iter().find(|(worker, _)| worker.is_waiting()) {
+        if let Some(worker) = state.workers.iter().find(|worker| worker.is_waiting()) {
             return worker.set_and_wake(KICKED);
         }
-        match state.workers.iter().find(|(worker, _)| !worker.is_kicked()) {
-            Some((poller, pollable)) => {
+        match state.workers.iter().find(|worker| !worker.is_kicked()) {
+            Some(poller) => {
                 poller.set(KICKED);
-                let pollable = pollable.clone();
+                let pollable = poller.pollable.clone();
                 drop(state);
                 pollable.interrupt();
             }
@@ -374,7 +377,7 @@ impl Pollset {
             return;
         }
         // Dropped without the lock: it may be this pollset's alone.
-        let pollable = state.pollable.take();
+        let pollable = (state.pollable.take(), state.spare.take());
         if state.workers.is_empty() {
             state.phase = Phase::Closed;
             drop(state);

@@ -13,22 +13,22 @@
 //! to one of the first pollset that a scan of the neighbourhoods finds, else to nobody.
 //!
 //! **Why no poller is lost** (grpc#12413). A newcomer makes itself visible (list, then `waiting`)
-//! *before* it looks at `has_poller` for the last time; the leaving poller clears `has_poller`
-//! *before* it looks for visible workers. Both orders are sequentially consistent, so one of the
-//! two sees the other. The loom models check it.
+//! *before* it looks at the [`Role`] for the last time; the leaving poller gives that up *before* it looks
+//! for visible workers. Both orders are sequentially consistent, so one of the two sees the other. The
+//! loom models check it.
 //!
 //! Lock order: neighbourhood, then pollset.
 
 use super::pollable::Pollable;
 use super::pollset::{Pollset, State, Worker};
-use crate::sync::{AtomicBool, AtomicUsize, LoadInOrder, Mutex, MutexGuard, Ordering::SeqCst};
+use super::role::Role;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// The role of a pollable's poller and the waiters that may inherit it.
 pub(super) struct Turnstile {
-    /// Whether a worker has the poller's role.
-    has_poller: AtomicBool,
+    role: Role,
     /// How many workers wait on condvars.
     waiting: AtomicUsize,
     /// The pollsets with waiters, spread by core so that threads on different cores rarely meet.
@@ -46,7 +46,7 @@ impl Turnstile {
         #[cfg(turnstile_loom)]
         waiting.store(0, SeqCst);
         Self {
-            has_poller: AtomicBool::new(false),
+            role: Role::new(),
             waiting,
             neighbourhoods: (0..cores.max(1)).map(|_| Mutex::default()).collect(),
             core,
@@ -63,23 +63,22 @@ impl Turnstile {
     /// it inherits it, is kicked, or the deadline passes.
     pub(super) fn take_place<'a>(
         &self,
-        pollable: &Arc<Pollable>,
         pollset: &'a Arc<Pollset>,
         mut state: MutexGuard<'a, State>,
         worker: &Worker,
         deadline: Option<Instant>,
     ) -> MutexGuard<'a, State> {
-        if self.claim() {
+        if self.role.claim_asleep() {
             worker.begin_to_poll();
             return state;
         }
-        if !state.is_listed_at(pollable) {
+        if !state.is_listed_at(worker.pollable()) {
             drop(state);
-            state = self.list(pollable, pollset, worker);
+            state = self.list(pollset, worker);
         }
         self.waiting.fetch_add(1, SeqCst);
         // The poller may have left before it could see this worker.
-        if worker.is_waiting() && self.claim() {
+        if worker.is_waiting() && self.role.claim_asleep() {
             worker.appoint();
         }
         let state = worker.wait(state, deadline);
@@ -87,32 +86,20 @@ impl Turnstile {
         state
     }
 
-    /// Whether somebody has the role.
-    pub(super) fn has_poller(&self) -> bool {
-        self.has_poller.load_in_order()
+    /// The poller's role.
+    pub(super) fn role(&self) -> &Role {
+        &self.role
     }
 
-    /// Takes the role if nobody has it.
-    fn claim(&self) -> bool {
-        self.has_poller.compare_exchange(false, true, SeqCst, SeqCst).is_ok()
-    }
-
-    /// Takes the worker out of its pollset and, if it has the poller's role, hands that on. True if
+    /// Takes a worker out of its pollset and, if it has the poller's role, hands that on. True if
     /// nobody takes it.
-    pub(super) fn leave(
-        &self,
-        pollable: &Arc<Pollable>,
-        pollset: &Arc<Pollset>,
-        worker: &Arc<Worker>,
-    ) -> bool {
-        let vacate = || {
-            self.has_poller.swap(false, SeqCst);
-        };
-        let left = pollset.leave(worker, pollable, vacate);
+    pub(super) fn leave(&self, pollset: &Arc<Pollset>, worker: &Arc<Worker>) -> bool {
+        let left = pollset.leave(worker, &self.role);
         if let Some(index) = left.listed {
-            self.unlist(pollable, pollset, index);
+            self.unlist(worker.pollable(), pollset, index);
         }
-        let has_heir = left.is_vacant && self.waiting.load(SeqCst) > 0 && self.appoint(pollable);
+        let has_heir =
+            left.is_vacant && self.waiting.load(SeqCst) > 0 && self.appoint(worker.pollable());
         let is_vacated = left.is_vacant && !has_heir;
         left.tell();
         is_vacated
@@ -120,12 +107,8 @@ impl Turnstile {
 
     /// Puts a pollset on the list of this core's neighbourhood, if it is on none. A worker that was
     /// kicked meanwhile does not wait, and its pollset may wait elsewhere by now.
-    fn list<'a>(
-        &self,
-        pollable: &Arc<Pollable>,
-        pollset: &'a Arc<Pollset>,
-        worker: &Worker,
-    ) -> MutexGuard<'a, State> {
+    fn list<'a>(&self, pollset: &'a Arc<Pollset>, worker: &Worker) -> MutexGuard<'a, State> {
+        let pollable = worker.pollable();
         let index = (self.core)() % self.neighbourhoods.len();
         let mut neighbourhood = self.neighbourhoods[index].lock();
         let mut state = pollset.lock();
@@ -165,7 +148,7 @@ impl Turnstile {
             for pollset in self.neighbourhoods[index].lock().iter() {
                 let state = pollset.lock();
                 let Some(heir) = state.waiting_at(pollable) else { continue };
-                if self.claim() {
+                if self.role.claim_awake() {
                     heir.appoint_and_wake();
                 }
                 return true;
