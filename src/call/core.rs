@@ -362,11 +362,14 @@ impl<S: Side> Run for Core<S> {
 }
 
 impl<S: Side> Wake for Core<S> {
+    /// Only enqueues: h2 calls it under its locks.
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        if self.scheduled.claim() {
+            Iomgr::submit_own(self, |it| &it.iomgr);
+        }
     }
 
-    /// Only enqueues: h2 calls it under its locks.
+    /// The same.
     fn wake_by_ref(self: &Arc<Self>) {
         if self.scheduled.claim() {
             self.iomgr.submit(self.clone());

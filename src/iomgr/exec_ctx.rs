@@ -69,11 +69,22 @@ impl ThreadList {
 
 /// Puts a closure on this thread's list, or gives it back if no context is open here.
 pub(crate) fn schedule(closure: Arc<dyn Run>) -> Result<(), Arc<dyn Run>> {
+    offer(closure, |closure| closure)
+}
+
+/// The same for one that the caller still knows by its type when it comes back.
+pub(crate) fn schedule_own<R: Run + 'static>(closure: Arc<R>) -> Result<(), Arc<R>> {
+    offer(closure, |closure| closure)
+}
+
+fn offer<C>(closure: C, into: impl FnOnce(C) -> Arc<dyn Run>) -> Result<(), C> {
     // While the thread's locals are being destroyed there is no list either.
     let mut closure = Some(closure);
     let _ = THIS_THREAD.try_with(|list| {
-        if list.depth.get() > 0 {
-            list.ready.borrow_mut().extend(closure.take());
+        if list.depth.get() > 0
+            && let Some(closure) = closure.take()
+        {
+            list.ready.borrow_mut().push_back(into(closure));
         }
     });
     closure.map_or(Ok(()), Err)

@@ -116,7 +116,7 @@ impl Watched {
 
 impl Wake for Watched {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        Iomgr::submit_own(self, |it| &it.iomgr);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {

@@ -305,6 +305,13 @@ impl Iomgr {
         }
     }
 
+    /// The same for one that knows its manager, and is not counted once more for it.
+    pub(crate) fn submit_own<R: Run + 'static>(closure: Arc<R>, iomgr: impl FnOnce(&R) -> &Self) {
+        if let Err(closure) = exec_ctx::schedule_own(closure) {
+            iomgr(&closure).put_off(closure.clone());
+        }
+    }
+
     /// Schedules a closure on the next poller's thread, which may be this one's when it polls
     /// again. For work that must not keep this thread from its application any longer.
     pub(crate) fn put_off(&self, closure: Arc<dyn Run>) {

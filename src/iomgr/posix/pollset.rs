@@ -153,8 +153,12 @@ impl State {
 
     /// Takes out somebody who leaves. Gives what is not kept, to be dropped without the lock.
     fn dismiss(&mut self, worker: &Arc<Worker>) -> Option<Arc<Worker>> {
-        let index = self.workers.iter().position(|it| Arc::ptr_eq(it, worker))?;
-        let listed = self.workers.remove(index);
+        // The only one, for the most part.
+        let last = self.workers.pop_if(|it| Arc::ptr_eq(it, worker));
+        let listed = last.or_else(|| {
+            let index = self.workers.iter().position(|it| Arc::ptr_eq(it, worker))?;
+            Some(self.workers.remove(index))
+        })?;
         // A pollset that moves or ends kicks everybody.
         let is_still_here = match &self.pollable {
             Some(pollable) => Arc::ptr_eq(pollable, &worker.pollable),

@@ -208,11 +208,14 @@ impl<E: End> Drop for CloseOnPanic<'_, E> {
 }
 
 impl<E: End> Wake for Driven<E> {
+    /// Only enqueues: h2 calls it under its locks.
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        if self.turn.notify() && self.scheduled.claim() {
+            Iomgr::submit_own(self, |it| &it.iomgr);
+        }
     }
 
-    /// Only enqueues: h2 calls it under its locks.
+    /// The same.
     fn wake_by_ref(self: &Arc<Self>) {
         if self.turn.notify() && self.scheduled.claim() {
             self.iomgr.submit(self.clone());
