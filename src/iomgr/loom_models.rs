@@ -1,30 +1,36 @@
 //! Models of the readiness cell: `RUSTFLAGS="--cfg turnstile_loom" cargo test --release loom_`.
 
 use super::readiness::{ReadinessCell, Reason};
+use crate::sync::Mutex;
 use crate::testing::CountingWaker;
 use loom::thread;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 fn reason() -> Reason {
     Reason::new(io::Error::new(io::ErrorKind::ConnectionAborted, "the model says so"))
 }
 
+fn event(cell: &Mutex<ReadinessCell>) {
+    let fired = cell.lock().set_ready();
+    fired.into_iter().for_each(Waker::wake);
+}
+
+fn arm(cell: &Mutex<ReadinessCell>, waker: &CountingWaker) -> Poll<io::Result<()>> {
+    cell.lock().arm(&waker.waker()).0
+}
+
 #[test]
 fn an_event_is_seen_by_the_arming_or_fires_its_waker() {
     loom::model(|| {
-        let cell = Arc::new(ReadinessCell::default());
+        let cell = Arc::new(Mutex::<ReadinessCell>::default());
         let waker = CountingWaker::new();
         let event = thread::spawn({
             let cell = cell.clone();
-            move || {
-                if let Some(waker) = cell.set_ready() {
-                    waker.wake();
-                }
-            }
+            move || event(&cell)
         });
-        let armed = cell.arm(&waker.waker());
+        let armed = arm(&cell, &waker);
         event.join().unwrap();
         match armed {
             Poll::Ready(result) => {
@@ -33,24 +39,19 @@ fn an_event_is_seen_by_the_arming_or_fires_its_waker() {
             }
             Poll::Pending => {
                 assert_eq!(waker.count(), 1);
-                assert!(matches!(cell.arm(&waker.waker()), Poll::Ready(Ok(()))), "used up");
+                assert!(matches!(arm(&cell, &waker), Poll::Ready(Ok(()))), "used up");
             }
         }
-        assert!(cell.arm(&waker.waker()).is_pending(), "one event, used up twice");
+        assert!(arm(&cell, &waker).is_pending(), "one event, used up twice");
     });
 }
 
 #[test]
 fn two_events_fire_one_arming_once() {
     loom::model(|| {
-        let cell = Arc::new(ReadinessCell::default());
+        let cell = Arc::new(Mutex::<ReadinessCell>::default());
         let waker = CountingWaker::new();
-        assert!(cell.arm(&waker.waker()).is_pending());
-        let event = |cell: &ReadinessCell| {
-            if let Some(waker) = cell.set_ready() {
-                waker.wake();
-            }
-        };
+        assert!(arm(&cell, &waker).is_pending());
         let other = thread::spawn({
             let cell = cell.clone();
             move || event(&cell)
@@ -64,30 +65,25 @@ fn two_events_fire_one_arming_once() {
 #[test]
 fn shutdown_reaches_an_arming_whatever_else_happens() {
     loom::model(|| {
-        let cell = Arc::new(ReadinessCell::default());
+        let cell = Arc::new(Mutex::<ReadinessCell>::default());
         let waker = CountingWaker::new();
         let shutdown = thread::spawn({
             let cell = cell.clone();
             move || {
-                if let Some(waker) = cell.shutdown(reason()) {
-                    waker.wake();
-                }
+                let fired = cell.lock().shutdown(reason());
+                fired.into_iter().for_each(Waker::wake);
             }
         });
         let event = thread::spawn({
             let cell = cell.clone();
-            move || {
-                if let Some(waker) = cell.set_ready() {
-                    waker.wake();
-                }
-            }
+            move || event(&cell)
         });
-        let armed = cell.arm(&waker.waker());
+        let armed = arm(&cell, &waker);
         shutdown.join().unwrap();
         event.join().unwrap();
         // An event that fires first uses the arming up, and the shutdown is found by the next.
         assert_eq!(waker.count(), usize::from(armed.is_pending()));
-        assert!(matches!(cell.arm(&waker.waker()), Poll::Ready(Err(_))));
+        assert!(matches!(arm(&cell, &waker), Poll::Ready(Err(_))));
         assert_eq!(waker.count(), usize::from(armed.is_pending()), "nothing is armed any more");
     });
 }

@@ -16,7 +16,6 @@
 //! a fired waker only says that it is worth while to come back. Arming again replaces the waker,
 //! as Rust's poll contract has it.
 
-use crate::sync::Mutex;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -37,15 +36,10 @@ impl Reason {
     }
 }
 
-/// One direction of an fd.
+/// One direction of an fd. It is in a leaf lock of its user's, under which wakers are taken out, to be
+/// fired and dropped after it: dropping a waker may drop what it wakes.
 #[derive(Debug, Default)]
-pub(crate) struct ReadinessCell {
-    /// A leaf lock: wakers are taken out under it and fired after it.
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-enum State {
+pub(crate) enum ReadinessCell {
     #[default]
     NotReady,
     Ready,
@@ -54,61 +48,57 @@ enum State {
 }
 
 impl ReadinessCell {
-    /// Uses up a remembered event (`Ready`), or arms `waker` for the next one (`Pending`).
+    /// Uses up a remembered event (`Ready`), or arms `waker` for the next one (`Pending`). With it comes
+    /// the waker that was armed before.
     ///
     /// After `Ready(Ok)` the caller reads or writes until it would block, and arms again. The
     /// event may have been for something already dealt with.
     ///
     /// # Errors
     /// The reason of the shutdown, at once and every time.
-    pub(crate) fn arm(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        let mut state = self.state.lock();
-        let replaced = match &*state {
-            State::Ready => {
-                *state = State::NotReady;
-                return Poll::Ready(Ok(()));
+    pub(crate) fn arm(&mut self, waker: &Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
+        match self {
+            Self::Ready => {
+                *self = Self::NotReady;
+                (Poll::Ready(Ok(())), None)
             }
-            State::Shutdown(reason) => return Poll::Ready(Err(reason.to_error())),
-            State::Armed(armed) if armed.will_wake(waker) => return Poll::Pending,
-            State::Armed(_) | State::NotReady => {
-                mem::replace(&mut *state, State::Armed(waker.clone()))
+            Self::NotReady => {
+                *self = Self::Armed(waker.clone());
+                (Poll::Pending, None)
             }
-        };
-        // Dropping a waker may drop what it wakes: not under the lock.
-        drop(state);
-        drop(replaced);
-        Poll::Pending
+            Self::Armed(armed) if armed.will_wake(waker) => (Poll::Pending, None),
+            Self::Armed(armed) => (Poll::Pending, Some(mem::replace(armed, waker.clone()))),
+            Self::Shutdown(reason) => (Poll::Ready(Err(reason.to_error())), None),
+        }
     }
 
     /// Whether somebody waits for an event.
     pub(crate) fn is_armed(&self) -> bool {
-        matches!(*self.state.lock(), State::Armed(_))
+        matches!(self, Self::Armed(_))
     }
 
-    /// An event came. The caller fires the waker, if one is given back, after its locks are gone.
+    /// An event came. Gives the waker that is to be fired.
     #[must_use]
-    pub(crate) fn set_ready(&self) -> Option<Waker> {
-        let mut state = self.state.lock();
-        match mem::replace(&mut *state, State::Ready) {
-            State::NotReady | State::Ready => None,
-            State::Armed(waker) => Some(waker),
-            shutdown @ State::Shutdown(_) => {
-                *state = shutdown;
-                None
-            }
+    pub(crate) fn set_ready(&mut self) -> Option<Waker> {
+        match self {
+            Self::Ready | Self::Shutdown(_) => None,
+            Self::NotReady | Self::Armed(_) => mem::replace(self, Self::Ready).into_waker(),
         }
     }
 
     /// Ends the cell: the armed waker is given back to be fired, and every later arming fails
     /// with the reason. The first shutdown's reason stays.
     #[must_use]
-    pub(crate) fn shutdown(&self, reason: Reason) -> Option<Waker> {
-        let mut state = self.state.lock();
-        if matches!(*state, State::Shutdown(_)) {
-            return None;
+    pub(crate) fn shutdown(&mut self, reason: Reason) -> Option<Waker> {
+        match self {
+            Self::Shutdown(_) => None,
+            _ => mem::replace(self, Self::Shutdown(reason)).into_waker(),
         }
-        match mem::replace(&mut *state, State::Shutdown(reason)) {
-            State::Armed(waker) => Some(waker),
+    }
+
+    fn into_waker(self) -> Option<Waker> {
+        match self {
+            Self::Armed(waker) => Some(waker),
             _ => None,
         }
     }
@@ -127,44 +117,45 @@ mod tests {
 
     #[test]
     fn an_event_before_arming_is_remembered_once() {
-        let (cell, waker) = (ReadinessCell::default(), CountingWaker::new());
+        let (mut cell, waker) = (ReadinessCell::default(), CountingWaker::new());
         assert!(cell.set_ready().is_none());
         assert!(cell.set_ready().is_none());
-        assert!(matches!(cell.arm(&waker.waker()), Poll::Ready(Ok(()))));
-        assert!(cell.arm(&waker.waker()).is_pending());
+        assert!(matches!(cell.arm(&waker.waker()).0, Poll::Ready(Ok(()))));
+        assert!(cell.arm(&waker.waker()).0.is_pending());
     }
 
     #[test]
     fn an_armed_waker_fires_once_per_arming() {
-        let (cell, waker) = (ReadinessCell::default(), CountingWaker::new());
-        assert!(cell.arm(&waker.waker()).is_pending());
+        let (mut cell, waker) = (ReadinessCell::default(), CountingWaker::new());
+        assert!(cell.arm(&waker.waker()).0.is_pending());
         cell.set_ready().expect("armed").wake();
         assert_eq!(waker.count(), 1);
         assert!(cell.set_ready().is_none(), "not armed again");
-        assert!(matches!(cell.arm(&waker.waker()), Poll::Ready(Ok(()))));
-        assert!(cell.arm(&waker.waker()).is_pending(), "both events were used up together");
+        assert!(matches!(cell.arm(&waker.waker()).0, Poll::Ready(Ok(()))));
+        assert!(cell.arm(&waker.waker()).0.is_pending(), "both events were used up together");
     }
 
     #[test]
     fn arming_again_replaces_the_waker() {
-        let (cell, old, new) =
+        let (mut cell, old, new) =
             (ReadinessCell::default(), CountingWaker::new(), CountingWaker::new());
-        assert!(cell.arm(&old.waker()).is_pending());
-        assert!(cell.arm(&new.waker()).is_pending());
+        assert!(cell.arm(&old.waker()).0.is_pending());
+        let (armed, replaced) = cell.arm(&new.waker());
+        assert!(armed.is_pending() && replaced.is_some());
         cell.set_ready().expect("armed").wake();
         assert_eq!((old.count(), new.count()), (0, 1));
     }
 
     #[test]
     fn shutdown_fires_what_is_armed_and_fails_what_comes_later() {
-        let (cell, waker) = (ReadinessCell::default(), CountingWaker::new());
-        assert!(cell.arm(&waker.waker()).is_pending());
+        let (mut cell, waker) = (ReadinessCell::default(), CountingWaker::new());
+        assert!(cell.arm(&waker.waker()).0.is_pending());
         cell.shutdown(reason()).expect("armed").wake();
         assert_eq!(waker.count(), 1);
         assert!(cell.shutdown(reason()).is_none());
         assert!(cell.set_ready().is_none());
         for _ in 0..2 {
-            let Poll::Ready(Err(error)) = cell.arm(&waker.waker()) else {
+            let Poll::Ready(Err(error)) = cell.arm(&waker.waker()).0 else {
                 panic!("a cell that is shut down must say so");
             };
             assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);

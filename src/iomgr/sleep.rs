@@ -4,8 +4,9 @@ use super::exec_ctx::Run;
 use super::posix::Iomgr;
 use super::readiness::ReadinessCell;
 use super::timers::TimerId;
+use crate::sync::Mutex;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// Ready at an instant, and from then on. Dropping it takes its timer back.
@@ -18,13 +19,12 @@ pub(crate) struct Sleep {
 
 /// What the timer runs.
 #[derive(Default)]
-struct Bell(ReadinessCell);
+struct Bell(Mutex<ReadinessCell>);
 
 impl Run for Bell {
     fn run(self: Arc<Self>) {
-        if let Some(waker) = self.0.set_ready() {
-            waker.wake();
-        }
+        let fired = self.0.lock().set_ready();
+        fired.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -40,8 +40,9 @@ impl Sleep {
         if self.timer.is_none() {
             return Poll::Ready(());
         }
+        let (armed, _replaced) = self.bell.0.lock().arm(context.waker());
         // A cell that nobody shuts down has no error.
-        self.bell.0.arm(context.waker()).map(|_| self.timer = None)
+        armed.map(|_| self.timer = None)
     }
 }
 

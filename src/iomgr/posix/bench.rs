@@ -50,9 +50,8 @@ impl Place {
 
     /// Works once, as a queue does that has nothing, and runs what that finds.
     pub fn work(&self) {
-        let context = ExecCtx::enter();
+        let _context = ExecCtx::enter();
         self.iomgr.work(&self.pollset, Deadline::NONE, || true);
-        context.flush();
     }
 
     /// Makes a thread leave [`work`](Self::work).

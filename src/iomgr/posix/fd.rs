@@ -1,76 +1,14 @@
 //! An fd that an engine watches, in the hands of its owner.
 
-use super::engine::Key;
 use super::manager::Iomgr;
 use super::pollee::{PollTarget, Pollee};
-use super::sys::Readiness;
 use super::watch::Interest;
 use crate::forked;
 use crate::iomgr::readiness::Reason;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
-use slab::Slab;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-
-/// How many parts the table of fds has, so that pollers rarely meet there.
-const PARTS: usize = 16;
-
-/// How many bits of a key say where in its part the fd is; the rest of it is never used twice.
-const PLACE_BITS: u32 = 24;
-
-/// The fds of one I/O manager by key.
-#[derive(Default)]
-pub(super) struct FdTable {
-    /// Each locked before the cells' leaf locks, and before nothing else.
-    parts: [Mutex<Slab<Arc<Pollee>>>; PARTS],
-    /// What tells a key from all that were before it, so that a late event finds nobody.
-    next_serial: AtomicU64,
-}
-
-impl FdTable {
-    fn part(&self, key: Key) -> (MutexGuard<'_, Slab<Arc<Pollee>>>, usize) {
-        let (serial, place) = (key.0 >> PLACE_BITS, key.0 & ((1 << PLACE_BITS) - 1));
-        // Both are small.
-        (self.parts[(serial % PARTS as u64) as usize].lock(), place as usize)
-    }
-
-    fn insert(&self, fd: Arc<OwnedFd>) -> io::Result<Arc<Pollee>> {
-        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed) << PLACE_BITS;
-        let (mut part, _) = self.part(Key(serial));
-        let entry = part.vacant_entry();
-        let place = entry.key() as u64;
-        if place >> PLACE_BITS != 0 {
-            return Err(io::Error::new(io::ErrorKind::OutOfMemory, "too many sockets"));
-        }
-        let pollee = Pollee::new(Key(serial | place), fd);
-        entry.insert(pollee.clone());
-        Ok(pollee)
-    }
-
-    /// Takes out an fd that was inserted, once.
-    fn remove(&self, key: Key) {
-        let (mut part, place) = self.part(key);
-        let removed = part.try_remove(place);
-        drop(part);
-        drop(removed);
-    }
-
-    /// How many there are.
-    #[cfg(all(test, not(turnstile_loom)))]
-    pub(super) fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.lock().len()).sum()
-    }
-
-    /// Passes an event to its fd, if that is still here.
-    pub(super) fn on_event(&self, key: Key, readiness: Readiness, fired: &mut Vec<Waker>) {
-        let (part, place) = self.part(key);
-        if let Some(pollee) = part.get(place).filter(|pollee| pollee.key() == key) {
-            pollee.on_event(readiness, fired);
-        }
-    }
-}
 
 /// A non-blocking fd in an engine. Dropping it closes it.
 pub(crate) struct Fd {
@@ -87,7 +25,8 @@ impl Fd {
     /// The engine's: for epoll, too many watches (ENOSPC) or an fd that cannot be polled (EPERM).
     pub(crate) fn new(iomgr: &Arc<Iomgr>, fd: OwnedFd) -> io::Result<Self> {
         let fd = Arc::new(fd);
-        let pollee = iomgr.fds().insert(fd.clone())?;
+        let (key, cells) = iomgr.fds().insert()?;
+        let pollee = Pollee::new(key, cells, fd.clone());
         match iomgr.engine().add(&pollee) {
             Ok(()) => Ok(Self { fd: Some(fd), pollee, iomgr: iomgr.clone() }),
             Err(error) => {
@@ -109,12 +48,12 @@ impl Fd {
 
     /// Uses up a readable event, or arms `waker` for the next one, like a readiness cell.
     pub(crate) fn notify_on_read(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.armed(Interest::READ, self.pollee.arm_read(waker))
+        self.arm(Interest::READ, waker)
     }
 
     /// The same for a writable event.
     pub(crate) fn notify_on_write(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.armed(Interest::WRITE, self.pollee.arm_write(waker))
+        self.arm(Interest::WRITE, waker)
     }
 
     /// The same for an error event.
@@ -123,7 +62,7 @@ impl Fd {
         expect(dead_code, reason = "error-queue users come with their issue")
     )]
     pub(crate) fn notify_on_error(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.armed(Interest::ERROR, self.pollee.arm_error(waker))
+        self.arm(Interest::ERROR, waker)
     }
 
     /// Whether the peer has closed its side, so that a short read may be followed by the end of
@@ -145,14 +84,14 @@ impl Fd {
     }
 
     /// The engine hears of what waits for it.
-    fn armed(&self, direction: Interest, answer: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-        match answer {
-            Poll::Pending => match self.iomgr.engine().armed(&self.pollee, direction) {
-                Ok(()) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            },
-            ready @ Poll::Ready(_) => ready,
+    fn arm(&self, direction: Interest, waker: &Waker) -> Poll<io::Result<()>> {
+        let armed = self.pollee.arm(direction, waker);
+        if armed.is_pending()
+            && let Err(error) = self.iomgr.engine().armed(&self.pollee, direction)
+        {
+            return Poll::Ready(Err(error));
         }
+        armed
     }
 
     /// Takes the fd out of the engine and hands it back, open.
@@ -170,12 +109,13 @@ impl Fd {
             // It is watched in the parent, by sets that are shared.
             return None;
         }
-        self.iomgr.fds().remove(self.pollee.key());
         self.pollee.leave_all();
         if self.iomgr.engine().keeps_pollsets_apart() {
             self.iomgr.graph().lock().forget(self.pollee.key());
         }
         self.shutdown(io::Error::new(io::ErrorKind::NotConnected, "the fd was taken away"));
+        // Nobody asks for it by this name any more.
+        self.iomgr.fds().remove(self.pollee.key());
         Arc::into_inner(fd)
     }
 }

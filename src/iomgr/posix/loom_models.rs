@@ -252,7 +252,7 @@ fn everybody_comes_along(sleepers: usize) {
                     }
                     seat.fall_asleep();
                     let timeout = seat.is_kicked().then_some(Duration::ZERO);
-                    seat.wait(timeout, |_, _, _| {}, |_| {}).unwrap();
+                    seat.wait(timeout, &mut |_, _| {}).unwrap();
                 }
             })
         })

@@ -1,7 +1,8 @@
 //! The I/O manager: one polling engine with its turnstile, fds, timers and inbox.
 
 use super::engine::{PollingEngine, Preferences};
-use super::fd::FdTable;
+use super::fd_table::FdTable;
+use super::fired::Fired;
 use super::pollable::{Pollable, Seat};
 use super::pollset::Pollset;
 use super::pollset_set::Graph;
@@ -17,7 +18,6 @@ use crate::iomgr::timers::{TimerId, Timers};
 use crate::sync::AtomicUsize;
 use crate::sync::{AtomicBool, LoadInOrder, Mutex, Ordering::SeqCst};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
-use std::task::Waker;
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
@@ -231,18 +231,14 @@ impl Iomgr {
 
     /// One wait of a poller. Schedules what became ready, and says whether anything did.
     fn wait(&self, seat: &Seat<'_>, timeout: Option<Duration>, rests: &mut Rests) -> bool {
-        let mut found = false;
-        let on_event = |key, readiness, fired: &mut Vec<Waker>| {
-            self.fds.on_event(key, readiness, fired);
-        };
-        let fire = |waker: Waker| {
-            found = true;
-            waker.wake();
-        };
-        let waited = seat.wait(timeout, on_event, fire);
+        let mut fired = Fired::default();
+        let waited = seat.wait(timeout, &mut |key, readiness| {
+            self.fds.on_event(key, readiness, &mut fired);
+        });
         #[cfg(all(test, not(turnstile_loom)))]
         self.waits.fetch_add(1, SeqCst);
         self.sleepers.iter().for_each(Sleepers::remove);
+        let mut found = fired.fire();
         match waited {
             // A signal: the loop goes on with what is left of the time (grpc#28037).
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

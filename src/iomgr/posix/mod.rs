@@ -10,7 +10,10 @@ mod epollex;
 mod poll;
 mod poll_list;
 
+mod cells;
 mod fd;
+mod fd_table;
+mod fired;
 mod manager;
 mod pollable;
 mod pollee;

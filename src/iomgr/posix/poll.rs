@@ -47,7 +47,7 @@ pub(crate) struct Poll {
 impl Poll {
     pub(crate) fn new() -> io::Result<Self> {
         let (timer, sleepers) = (TimerFd::new()?, Arc::new(AtomicUsize::new(0)));
-        let clock = Pollee::new(Key::WAKEUP, Arc::new(timer.as_fd().try_clone_to_owned()?));
+        let clock = Pollee::alone(Key::WAKEUP, Arc::new(timer.as_fd().try_clone_to_owned()?));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let list = PollList::new(&sleepers)?;
         let home = Pollable::shared(Box::new(list), cores, sys::current_cpu);
@@ -100,7 +100,7 @@ impl PollingEngine for Poll {
     fn set_clock(&self, delay: Duration) -> io::Result<()> {
         self.timer.set(delay)?;
         // No event reaches it, so that it stays armed.
-        let _ = self.clock.arm_read(Waker::noop());
+        let _ = self.clock.arm(Interest::READ, Waker::noop());
         self.look_after(&self.clock);
         Ok(())
     }

@@ -199,6 +199,7 @@ mod tests {
     use crate::iomgr::posix::engine::Key;
     use crate::iomgr::posix::pollable::{Pollable, Source};
     use crate::iomgr::posix::pollee::Pollee;
+    use crate::iomgr::posix::watch::Interest;
     use crate::sync::AtomicUsize;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
@@ -221,9 +222,9 @@ mod tests {
     fn a_list_does_not_keep_an_fd_that_its_owner_takes_back() {
         let list = PollList::new(&Arc::new(AtomicUsize::new(0))).unwrap();
         let fd: Arc<OwnedFd> = Arc::new(UnixStream::pair().unwrap().0.into());
-        let pollee = Pollee::new(Key(0), fd.clone());
+        let pollee = Pollee::alone(Key(0), fd.clone());
         list.add(&pollee, &fd).unwrap();
-        assert!(pollee.arm_read(Waker::noop()).is_pending());
+        assert!(pollee.arm(Interest::READ, Waker::noop()).is_pending());
         list.wait(Some(Duration::ZERO), &mut |_, _| ()).unwrap();
         pollee.leave_all();
         assert!(Arc::into_inner(fd).is_some());

@@ -8,12 +8,9 @@ use super::pollee::Pollee;
 use super::pollset::{Pollset, Worker};
 use super::sys::Readiness;
 use super::turnstile::Turnstile;
-#[cfg(not(turnstile_loom))]
-use std::cell::RefCell;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
-use std::task::Waker;
 use std::time::Duration;
 
 /// Where events come from: an epoll set, or a list of fds for poll(2).
@@ -140,42 +137,14 @@ impl<'a> Seat<'a> {
         self.pollable().turnstile().role().fall_asleep();
     }
 
-    /// One wait of the source, for which the caller fell asleep. Gives the wakers that its events
-    /// fire to `fire`, when all are there.
+    /// One wait of the source, for which the caller fell asleep. See [`Source::wait`].
     pub(super) fn wait(
         &self,
         timeout: Option<Duration>,
-        mut on_event: impl FnMut(Key, Readiness, &mut Vec<Waker>),
-        fire: impl FnMut(Waker),
+        on_event: &mut dyn FnMut(Key, Readiness),
     ) -> io::Result<()> {
-        let mut fired = spare_list();
-        let result = self.pollable().source.wait(timeout, &mut |key, readiness| {
-            on_event(key, readiness, &mut fired);
-        });
-        fired.drain(..).for_each(fire);
-        keep_list(fired);
-        result
+        self.pollable().source.wait(timeout, on_event)
     }
-}
-
-#[cfg(not(turnstile_loom))]
-thread_local! {
-    /// The list of wakers on their way from an event to their flush, while this thread does not wait.
-    static FIRED: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The thread's list, so that a wait allocates nothing.
-fn spare_list() -> Vec<Waker> {
-    // A model's threads are one thread of the system.
-    #[cfg(turnstile_loom)]
-    return Vec::new();
-    #[cfg(not(turnstile_loom))]
-    FIRED.try_with(RefCell::take).unwrap_or_default()
-}
-
-fn keep_list(_list: Vec<Waker>) {
-    #[cfg(not(turnstile_loom))]
-    let _ = FIRED.try_with(|fired| fired.replace(_list));
 }
 
 impl Drop for Seat<'_> {

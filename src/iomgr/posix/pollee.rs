@@ -1,59 +1,25 @@
 //! An fd as pollables know it: what its events reach, and where it was added.
 
+use super::cells::Cells;
 use super::engine::Key;
+use super::fired::Fired;
 use super::manager::Iomgr;
 use super::pollable::Pollable;
 use super::pollset::Pollset;
 use super::sys::Readiness;
 use super::watch::{Interest, Watch};
 use crate::iomgr::exec_ctx::Run;
-use crate::iomgr::readiness::{ReadinessCell, Reason};
+use crate::iomgr::readiness::Reason;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
-/// The readiness of one fd: what events reach, while the fd itself belongs to its owner.
-#[derive(Debug, Default)]
-struct Cells {
-    read: ReadinessCell,
-    write: ReadinessCell,
-    error: ReadinessCell,
-    /// The peer has closed its side. Set once, before the read cell becomes ready.
-    hung_up: AtomicBool,
-}
-
-impl Cells {
-    /// The directions that somebody waits for.
-    fn armed(&self) -> Interest {
-        Interest::READ
-            .when(self.read.is_armed())
-            .and(Interest::WRITE.when(self.write.is_armed()))
-            .and(Interest::ERROR.when(self.error.is_armed()))
-    }
-
-    /// Takes the wakers that an event fires.
-    fn on_event(&self, readiness: Readiness, fired: &mut Vec<Waker>) {
-        if readiness.hang_up {
-            self.hung_up.store(true, Ordering::Release);
-        }
-        if readiness.read {
-            fired.extend(self.read.set_ready());
-        }
-        if readiness.write {
-            fired.extend(self.write.set_ready());
-        }
-        if readiness.error {
-            fired.extend(self.error.set_ready());
-        }
-    }
-}
-
 /// An fd as pollables know it: what its events reach, while the fd itself is its owner's.
 pub(crate) struct Pollee {
     key: Key,
-    cells: Cells,
+    cells: Arc<Cells>,
     /// For engines that look only for what is armed.
     watch: Watch,
     /// Somebody has waited to write. Set under the membership's lock.
@@ -73,10 +39,18 @@ struct Membership {
 }
 
 impl Pollee {
-    pub(super) fn new(key: Key, fd: Arc<OwnedFd>) -> Arc<Self> {
+    /// One with cells that are its own.
+    pub(super) fn new(key: Key, cells: Arc<Cells>, fd: Arc<OwnedFd>) -> Arc<Self> {
         let membership = Mutex::new(Membership { fd: Some(fd), pollables: Vec::new(), own: None });
-        let (cells, watch) = (Cells::default(), Watch::default());
+        let watch = Watch::default();
         Arc::new(Self { key, cells, watch, writes: AtomicBool::new(false), membership })
+    }
+
+    /// One that is in no table.
+    pub(super) fn alone(key: Key, fd: Arc<OwnedFd>) -> Arc<Self> {
+        let cells = Arc::<Cells>::default();
+        cells.begin(key);
+        Self::new(key, cells, fd)
     }
 
     pub(super) fn key(&self) -> Key {
@@ -154,7 +128,7 @@ impl Pollee {
 
     /// Claims what is armed and not watched by another poller.
     pub(super) fn watch(&self) -> Interest {
-        self.watch.claim(self.cells.armed())
+        self.watch.claim(self.cells.armed(self.key))
     }
 
     /// Ends that.
@@ -178,7 +152,7 @@ impl Pollee {
 
     /// Whether something is armed that no poller watches.
     pub(super) fn lacks_watcher(&self) -> bool {
-        self.watch.lacks(self.cells.armed())
+        self.watch.lacks(self.cells.armed(self.key))
     }
 
     /// Makes one of the pollers that sleep look again, of those that can watch this fd.
@@ -193,37 +167,23 @@ impl Pollee {
     }
 
     /// Passes an event on.
-    pub(super) fn on_event(&self, readiness: Readiness, fired: &mut Vec<Waker>) {
-        self.cells.on_event(readiness, fired);
+    pub(super) fn on_event(&self, readiness: Readiness, fired: &mut Fired) {
+        self.cells.on_event(self.key, readiness, fired);
     }
 
-    /// See [`ReadinessCell::arm`].
-    pub(super) fn arm_read(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.cells.read.arm(waker)
-    }
-
-    /// The same.
-    pub(super) fn arm_write(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.cells.write.arm(waker)
-    }
-
-    /// The same.
-    pub(super) fn arm_error(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.cells.error.arm(waker)
+    /// See `ReadinessCell::arm`.
+    pub(super) fn arm(&self, direction: Interest, waker: &Waker) -> Poll<io::Result<()>> {
+        self.cells.arm(self.key, direction, waker)
     }
 
     /// Whether the peer has closed its side.
     pub(super) fn is_hung_up(&self) -> bool {
-        self.cells.hung_up.load(Ordering::Acquire)
+        self.cells.is_hung_up()
     }
 
     /// Fires all that is armed, and fails what is armed later.
     pub(super) fn shutdown(&self, reason: &Reason) {
-        for cell in [&self.cells.read, &self.cells.write, &self.cells.error] {
-            if let Some(waker) = cell.shutdown(reason.clone()) {
-                waker.wake();
-            }
-        }
+        self.cells.shutdown(self.key, reason);
     }
 
     /// Whether the fd is its owner's alone again, or closed.
@@ -252,10 +212,10 @@ impl Pollee {
 /// will come for.
 impl Run for Pollee {
     fn run(self: Arc<Self>) {
-        let mut fired = Vec::new();
+        let mut fired = Fired::default();
         let (read, write, error) = (true, true, true);
         self.on_event(Readiness { read, write, error, hang_up: false }, &mut fired);
-        fired.into_iter().for_each(Waker::wake);
+        fired.fire();
     }
 }
 

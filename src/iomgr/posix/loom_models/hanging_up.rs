@@ -2,8 +2,10 @@
 //! closed, and so must know of that when it knows of the event.
 
 use crate::iomgr::posix::engine::Key;
+use crate::iomgr::posix::fired::Fired;
 use crate::iomgr::posix::pollee::Pollee;
 use crate::iomgr::posix::sys::{EventFd, Readiness};
+use crate::iomgr::posix::watch::Interest;
 use crate::sync::{AtomicUsize, Ordering::SeqCst};
 use crate::testing::CountingWaker;
 use loom::thread;
@@ -18,7 +20,7 @@ const END: usize = 2;
 fn read(pollee: &Pollee, kernel: &AtomicUsize, waker: &CountingWaker) -> bool {
     let mut is_drained = true;
     loop {
-        if is_drained && pollee.arm_read(&waker.waker()).is_pending() {
+        if is_drained && pollee.arm(Interest::READ, &waker.waker()).is_pending() {
             return false;
         }
         match kernel.fetch_and(!BYTE, SeqCst) {
@@ -34,17 +36,17 @@ fn read(pollee: &Pollee, kernel: &AtomicUsize, waker: &CountingWaker) -> bool {
 fn an_end_that_comes_with_bytes_is_read() {
     loom::model(|| {
         let fd = EventFd::new().unwrap().as_fd().try_clone_to_owned().unwrap();
-        let pollee = Pollee::new(Key(1), Arc::new(fd));
+        let pollee = Pollee::alone(Key(1), Arc::new(fd));
         let kernel = Arc::new(AtomicUsize::new(0));
         let waker = CountingWaker::new();
         let peer = thread::spawn({
             let (pollee, kernel) = (pollee.clone(), kernel.clone());
             move || {
                 let tell = |hang_up| {
-                    let mut fired = Vec::new();
+                    let mut fired = Fired::default();
                     let (read, write, error) = (true, true, false);
                     pollee.on_event(Readiness { read, write, error, hang_up }, &mut fired);
-                    fired.into_iter().for_each(|waker| waker.wake());
+                    fired.fire();
                 };
                 kernel.fetch_or(BYTE, SeqCst);
                 tell(false);

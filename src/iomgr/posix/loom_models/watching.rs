@@ -1,11 +1,13 @@
 //! Models of the engine poll: what is armed is watched by somebody who sleeps, whoever comes and goes.
 
 use crate::iomgr::posix::engine::Key;
+use crate::iomgr::posix::fired::Fired;
 use crate::iomgr::posix::poll_list::PollList;
 use crate::iomgr::posix::pollable::{Pollable, Source};
 use crate::iomgr::posix::pollee::Pollee;
 use crate::iomgr::posix::pollset::Pollset;
 use crate::iomgr::posix::sys::EventFd;
+use crate::iomgr::posix::watch::Interest;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use loom::thread;
 use std::os::fd::AsFd;
@@ -28,7 +30,7 @@ impl World {
         // As in `Pollset::new`.
         sleepers.store(0, SeqCst);
         let copy = fd.as_fd().try_clone_to_owned().unwrap();
-        let pollee = Pollee::new(Key(1), Arc::new(copy));
+        let pollee = Pollee::alone(Key(1), Arc::new(copy));
         let places = [(); 2].map(|()| {
             let list: Box<dyn Source> = Box::new(PollList::new(&sleepers).unwrap());
             let pollable = Pollable::apart(list, None);
@@ -40,7 +42,7 @@ impl World {
 
     /// Arms the fd as its owner does.
     fn arm(&self) {
-        assert!(self.pollee.arm_read(Waker::noop()).is_pending());
+        assert!(self.pollee.arm(Interest::READ, Waker::noop()).is_pending());
         if self.sleepers.fetch_add(0, SeqCst) > 0 && self.pollee.lacks_watcher() {
             self.pollee.call_watcher();
         }
@@ -54,11 +56,11 @@ impl World {
         seat.fall_asleep();
         let timeout = seat.is_kicked().then_some(Duration::ZERO);
         let mut found = false;
-        let on_event = |_, readiness, fired: &mut Vec<Waker>| {
-            self.pollee.on_event(readiness, fired);
+        seat.wait(timeout, &mut |_, readiness| {
+            self.pollee.on_event(readiness, &mut Fired::default());
             found = true;
-        };
-        seat.wait(timeout, on_event, drop).unwrap();
+        })
+        .unwrap();
         drop(seat);
         if found {
             self.is_over.store(true, SeqCst);
