@@ -180,6 +180,10 @@ impl Source for PollList {
         self.wakeup.signal()
     }
 
+    fn minds_vacating(&self) -> bool {
+        true
+    }
+
     fn vacated(&self) {
         // If nobody sleeps, whoever does next looks at all there is.
         if self.sleepers.load_in_order() == 0 {

@@ -5,7 +5,7 @@
 
 use super::engine::Key;
 use super::pollee::Pollee;
-use super::pollset::{Pollset, Worker};
+use super::pollset::{Left, Pollset, Worker};
 use super::sys::Readiness;
 use super::turnstile::Turnstile;
 use std::io;
@@ -42,6 +42,11 @@ pub(crate) trait Source: Send + Sync {
     /// Ends a wait early.
     fn wake(&self) -> io::Result<()>;
 
+    /// Whether it wants to hear of that.
+    fn minds_vacating(&self) -> bool {
+        false
+    }
+
     /// The poller has left, and nobody has inherited its role.
     fn vacated(&self) {}
 }
@@ -50,6 +55,8 @@ pub(crate) trait Source: Send + Sync {
 pub(crate) struct Pollable {
     source: Box<dyn Source>,
     turnstile: Turnstile,
+    /// The source's answer.
+    minds_vacating: bool,
     /// The fd that this is the pollable of, if it is one fd's.
     only: Option<Weak<Pollee>>,
 }
@@ -66,7 +73,8 @@ impl Pollable {
     }
 
     fn new(source: Box<dyn Source>, turnstile: Turnstile, only: Option<Weak<Pollee>>) -> Self {
-        Self { source, turnstile, only }
+        let minds_vacating = source.minds_vacating();
+        Self { source, turnstile, minds_vacating, only }
     }
 
     /// An fd comes, which is not here yet.
@@ -88,6 +96,19 @@ impl Pollable {
 
     pub(super) fn turnstile(&self) -> &Turnstile {
         &self.turnstile
+    }
+
+    /// See [`Source::minds_vacating`].
+    pub(super) fn minds_vacating(&self) -> bool {
+        self.minds_vacating
+    }
+
+    /// A worker has left: somebody else takes its role, or its source hears that nobody does.
+    fn hand_on(&self, pollset: &Arc<Pollset>, left: Left) {
+        if self.turnstile.hand_on(pollset, &left) && self.minds_vacating {
+            self.source.vacated();
+        }
+        left.tell();
     }
 
     /// Makes the poller look again at what it waits for, if there is one and it sleeps.
@@ -113,22 +134,27 @@ impl Pollable {
 /// The poller's seat: who has it may poll. Leaving it hands the role on.
 pub(super) struct Seat<'a> {
     pollset: &'a Arc<Pollset>,
-    worker: Arc<Worker>,
+    /// `None` only while it is dropped.
+    worker: Option<Arc<Worker>>,
 }
 
 impl<'a> Seat<'a> {
     pub(super) fn new(pollset: &'a Arc<Pollset>, worker: Arc<Worker>) -> Self {
-        Self { pollset, worker }
+        Self { pollset, worker: Some(worker) }
+    }
+
+    fn worker(&self) -> &Arc<Worker> {
+        self.worker.as_ref().expect("only drop takes it")
     }
 
     /// Where it is.
     pub(super) fn pollable(&self) -> &Arc<Pollable> {
-        self.worker.pollable()
+        self.worker().pollable()
     }
 
     /// Whether the poller must leave its seat.
     pub(super) fn is_kicked(&self) -> bool {
-        self.worker.is_kicked()
+        self.worker().is_kicked()
     }
 
     /// Says that this thread is about to sleep. What it looks for after this, and does not find, it
@@ -149,9 +175,9 @@ impl<'a> Seat<'a> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        let pollable = self.pollable();
-        if pollable.turnstile.leave(self.pollset, &self.worker) {
-            pollable.source.vacated();
+        let left = self.worker.take().and_then(|worker| self.pollset.leave(worker));
+        if let Some(left) = left {
+            left.worker.pollable().clone().hand_on(self.pollset, left);
         }
     }
 }

@@ -7,7 +7,6 @@
 //! Lock order: neighbourhood, then pollset, then what a pollable keeps.
 
 use super::pollable::{Pollable, Seat};
-use super::role::Role;
 use crate::sync::{
     AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard,
     Ordering::{Relaxed, Release, SeqCst},
@@ -105,8 +104,9 @@ pub(crate) struct Pollset {
 pub(super) struct State {
     /// Those who wait on their condvars or are in a poller's seat.
     workers: Vec<Arc<Worker>>,
-    /// One that has left: the next one who comes to the same pollable need make none.
-    spare: Option<Arc<Worker>>,
+    /// One that has left, as the list and as its seat had it: the next one who comes to the same pollable
+    /// takes it over.
+    spare: Option<(Arc<Worker>, Arc<Worker>)>,
     /// Where those who come in wait; `None` for where nobody has an fd.
     pollable: Option<Arc<Pollable>>,
     /// The pollable whose turnstile lists this pollset, and in which neighbourhood: set under both
@@ -143,28 +143,56 @@ impl State {
     /// Shows somebody who comes in, and waits at `home` if no fd decides where.
     fn admit(&mut self, home: &Arc<Pollable>) -> Arc<Worker> {
         let pollable = self.pollable.as_ref().unwrap_or(home);
-        let spare = self.spare.take().filter(|spare| Arc::ptr_eq(&spare.pollable, pollable));
-        let worker = spare.unwrap_or_else(|| Worker::at(pollable));
+        let (listed, worker) = match self.spare.take() {
+            Some(spare) if Arc::ptr_eq(&spare.0.pollable, pollable) => spare,
+            _ => {
+                let new = Worker::at(pollable);
+                (new.clone(), new)
+            }
+        };
         // Nobody else has it before the lock is let go.
         worker.state.store(0, Relaxed);
-        self.workers.push(worker.clone());
+        self.workers.push(listed);
         worker
     }
 
-    /// Takes out somebody who leaves. Gives what is not kept, to be dropped without the lock.
-    fn dismiss(&mut self, worker: &Arc<Worker>) -> Option<Arc<Worker>> {
-        // The only one, for the most part.
-        let last = self.workers.pop_if(|it| Arc::ptr_eq(it, worker));
-        let listed = last.or_else(|| {
-            let index = self.workers.iter().position(|it| Arc::ptr_eq(it, worker))?;
-            Some(self.workers.remove(index))
-        })?;
-        // A pollset that moves or ends kicks everybody.
-        let is_still_here = match &self.pollable {
-            Some(pollable) => Arc::ptr_eq(pollable, &worker.pollable),
-            None => !worker.is_kicked(),
-        };
-        if is_still_here { self.spare.replace(listed) } else { Some(listed) }
+    /// Lets a poller leave behind which there is nobody, here or elsewhere. Gives it back, still here, if
+    /// that is not so.
+    fn dismiss_alone(&mut self, worker: Arc<Worker>) -> Result<Option<Left>, Arc<Worker>> {
+        // Who moves a pollset or shuts it down kicks everybody, so that this is where the next one waits.
+        let is_usual = !worker.is_kicked() && self.listed.is_none() && self.spare.is_none();
+        let turnstile = worker.pollable.turnstile();
+        if self.workers.len() != 1 || !is_usual || turnstile.has_waiting() {
+            return Err(worker);
+        }
+        let Some(listed) = self.workers.pop() else { return Err(worker) };
+        turnstile.role().vacate();
+        // Somebody may have come before that, and waits.
+        if turnstile.has_waiting() || worker.pollable.minds_vacating() {
+            return Ok(Some(Left::of(worker, true)));
+        }
+        self.spare = Some((listed, worker));
+        Ok(None)
+    }
+
+    /// Takes out somebody who leaves, and lets another one here inherit its role.
+    fn dismiss(&mut self, worker: Arc<Worker>) -> Left {
+        self.workers.retain(|it| !Arc::ptr_eq(it, &worker));
+        let (pollable, polled) = (&worker.pollable, worker.polls());
+        let heir = self.waiting_at(pollable);
+        let is_deserted = heir.is_none() && self.is_listed_at(pollable);
+        let listed = self.listed.as_ref().filter(|_| is_deserted).map(|(_, index)| *index);
+        let is_vacant = polled && heir.is_none();
+        let role = pollable.turnstile().role();
+        match heir {
+            Some(heir) if polled => {
+                role.hand_over();
+                heir.appoint_and_wake();
+            }
+            None if polled => role.vacate(),
+            _ => {}
+        }
+        Left { listed, done: self.close_if_empty(), ..Left::of(worker, is_vacant) }
     }
 
     /// One that waits on its condvar for a seat at `pollable`.
@@ -213,18 +241,22 @@ impl State {
     }
 }
 
-/// What a worker that has left brings about.
+/// What a worker that has left brings about, to be done without locks.
 pub(super) struct Left {
+    pub(super) worker: Arc<Worker>,
     /// The worker polled, and nobody in its pollset takes the role.
     pub(super) is_vacant: bool,
     /// Nobody waits at the pollable any more, whose turnstile lists the pollset here.
     pub(super) listed: Option<usize>,
     done: Option<Waker>,
-    _unused: Option<Arc<Worker>>,
 }
 
 impl Left {
-    /// Tells who waits for the last worker to leave. Called without locks.
+    fn of(worker: Arc<Worker>, is_vacant: bool) -> Self {
+        Self { worker, is_vacant, listed: None, done: None }
+    }
+
+    /// Tells who waits for the last worker to leave.
     pub(super) fn tell(self) {
         self.done.into_iter().for_each(Waker::wake);
     }
@@ -285,25 +317,12 @@ impl Pollset {
         self.present.store(self.present.load(Relaxed) - 1, Release);
     }
 
-    /// Takes a worker out, and lets another one here inherit its role.
-    pub(super) fn leave(&self, worker: &Arc<Worker>, role: &Role) -> Left {
+    /// Takes a worker out. Gives what is left to do, if there is anything.
+    pub(super) fn leave(&self, worker: Arc<Worker>) -> Option<Left> {
         let mut state = self.state.lock();
         self.count_out();
-        let unused = state.dismiss(worker);
-        let pollable = &worker.pollable;
-        let heir = state.waiting_at(pollable);
-        let is_deserted = heir.is_none() && state.is_listed_at(pollable);
-        let listed = state.listed.as_ref().filter(|_| is_deserted).map(|(_, index)| *index);
-        let is_vacant = worker.polls() && heir.is_none();
-        match heir {
-            Some(heir) if worker.polls() => {
-                role.hand_over();
-                heir.appoint_and_wake();
-            }
-            _ if is_vacant => role.vacate(),
-            _ => {}
-        }
-        Left { is_vacant, listed, done: state.close_if_empty(), _unused: unused }
+        let left = state.dismiss_alone(worker);
+        left.unwrap_or_else(|worker| Some(state.dismiss(worker)))
     }
 
     /// Whether it is in a set.

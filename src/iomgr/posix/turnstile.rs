@@ -20,7 +20,7 @@
 //! Lock order: neighbourhood, then pollset.
 
 use super::pollable::Pollable;
-use super::pollset::{Pollset, State, Worker};
+use super::pollset::{Left, Pollset, State, Worker};
 use super::role::Role;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
 use std::sync::Arc;
@@ -91,18 +91,19 @@ impl Turnstile {
         &self.role
     }
 
-    /// Takes a worker out of its pollset and, if it has the poller's role, hands that on. True if
-    /// nobody takes it.
-    pub(super) fn leave(&self, pollset: &Arc<Pollset>, worker: &Arc<Worker>) -> bool {
-        let left = pollset.leave(worker, &self.role);
+    /// Whether workers wait for the role.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.waiting.load(SeqCst) > 0
+    }
+
+    /// After a worker has left its pollset: hands on the role, if it had that. True if nobody takes it.
+    pub(super) fn hand_on(&self, pollset: &Arc<Pollset>, left: &Left) -> bool {
+        let pollable = left.worker.pollable();
         if let Some(index) = left.listed {
-            self.unlist(worker.pollable(), pollset, index);
+            self.unlist(pollable, pollset, index);
         }
-        let has_heir =
-            left.is_vacant && self.waiting.load(SeqCst) > 0 && self.appoint(worker.pollable());
-        let is_vacated = left.is_vacant && !has_heir;
-        left.tell();
-        is_vacated
+        let has_heir = left.is_vacant && self.has_waiting() && self.appoint(pollable);
+        left.is_vacant && !has_heir
     }
 
     /// Puts a pollset on the list of this core's neighbourhood, if it is on none. A worker that was
