@@ -18,12 +18,17 @@ thread_local! {
 
 impl Fired {
     /// One more, if there is one.
+    #[inline]
     pub(super) fn add(&mut self, waker: Option<Waker>) {
         let Some(waker) = waker else { return };
-        if self.first.is_none() {
-            self.first = Some(waker);
-            return;
+        match self.first {
+            None => self.first = Some(waker),
+            Some(_) => self.add_to_others(waker),
         }
+    }
+
+    #[inline(never)]
+    fn add_to_others(&mut self, waker: Waker) {
         // A model's threads are one thread of the system.
         #[cfg(not(turnstile_loom))]
         if self.more.capacity() == 0 {
@@ -33,13 +38,12 @@ impl Fired {
     }
 
     /// Wakes them in order. True if there were any.
-    pub(super) fn fire(mut self) -> bool {
-        let Some(first) = self.first.take() else { return false };
+    #[inline]
+    pub(super) fn fire(self) -> bool {
+        let Some(first) = self.first else { return false };
         first.wake();
-        if !self.more.is_empty() {
-            self.more.drain(..).for_each(Waker::wake);
-            #[cfg(not(turnstile_loom))]
-            let _ = SPARE.try_with(|spare| spare.replace(self.more));
+        if self.more.capacity() > 0 {
+            fire_all(self.more);
         }
         true
     }
@@ -49,4 +53,11 @@ impl Fired {
     pub(super) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.more.len()
     }
+}
+
+#[inline(never)]
+fn fire_all(mut wakers: Vec<Waker>) {
+    wakers.drain(..).for_each(Waker::wake);
+    #[cfg(not(turnstile_loom))]
+    let _ = SPARE.try_with(|spare| spare.replace(wakers));
 }

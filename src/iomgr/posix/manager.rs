@@ -203,6 +203,15 @@ impl Iomgr {
         if timer.is_none() && deadline.instant().is_none() {
             return (None, None);
         }
+        self.timeout_to(deadline, timer)
+    }
+
+    #[inline(never)]
+    fn timeout_to(
+        &self,
+        deadline: Deadline,
+        timer: Option<Instant>,
+    ) -> (Option<Duration>, Option<Minding<'_>>) {
         let now = self.engine.now();
         let timer = timer.filter(|timer| *timer <= now || !self.is_time_kept());
         let Some(next) = [deadline.instant(), timer].into_iter().flatten().min() else {
@@ -254,6 +263,7 @@ impl Iomgr {
 
     /// Lets some time pass after a wait that failed, as the next one will fail at once, too; not more
     /// than the wait may have taken.
+    #[cold]
     fn rest(&self, error: &io::Error, timeout: Option<Duration>, rests: &mut Rests) {
         let now = self.engine.now();
         if self.trouble.is_new(error, now) {
@@ -271,9 +281,11 @@ impl Iomgr {
     }
 
     fn schedule_due_timers(&self) -> bool {
-        if self.timers.next_deadline().is_none() {
-            return false;
-        }
+        self.timers.next_deadline().is_some() && self.schedule_timers()
+    }
+
+    #[inline(never)]
+    fn schedule_timers(&self) -> bool {
         let due = self.timers.take_due(self.engine.now());
         let found = !due.is_empty();
         due.into_iter().for_each(|closure| self.submit(closure));
@@ -281,9 +293,11 @@ impl Iomgr {
     }
 
     fn schedule_inbox(&self) -> bool {
-        if !self.has_inbox.load_in_order() {
-            return false;
-        }
+        self.has_inbox.load_in_order() && self.take_inbox()
+    }
+
+    #[inline(never)]
+    fn take_inbox(&self) -> bool {
         let inbox = {
             let mut inbox = self.inbox.lock();
             self.has_inbox.swap(false, SeqCst);

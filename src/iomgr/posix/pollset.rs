@@ -33,6 +33,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    #[cold]
     fn at(pollable: &Arc<Pollable>) -> Arc<Self> {
         let (state, changed) = (AtomicU8::new(0), Condvar::new());
         Arc::new(Self { state, changed, pollable: pollable.clone() })
@@ -176,6 +177,7 @@ impl State {
     }
 
     /// Takes out somebody who leaves, and lets another one here inherit its role.
+    #[inline(never)]
     fn dismiss(&mut self, worker: Arc<Worker>) -> Left {
         self.workers.retain(|it| !Arc::ptr_eq(it, &worker));
         let (pollable, polled) = (&worker.pollable, worker.polls());

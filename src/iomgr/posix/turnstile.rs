@@ -64,7 +64,7 @@ impl Turnstile {
     pub(super) fn take_place<'a>(
         &self,
         pollset: &'a Arc<Pollset>,
-        mut state: MutexGuard<'a, State>,
+        state: MutexGuard<'a, State>,
         worker: &Worker,
         deadline: Option<Instant>,
     ) -> MutexGuard<'a, State> {
@@ -72,6 +72,17 @@ impl Turnstile {
             worker.begin_to_poll();
             return state;
         }
+        self.stand_behind(pollset, state, worker, deadline)
+    }
+
+    #[cold]
+    fn stand_behind<'a>(
+        &self,
+        pollset: &'a Arc<Pollset>,
+        mut state: MutexGuard<'a, State>,
+        worker: &Worker,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'a, State> {
         if !state.is_listed_at(worker.pollable()) {
             drop(state);
             state = self.list(pollset, worker);
