@@ -56,19 +56,25 @@ impl ReadinessCell {
     ///
     /// # Errors
     /// The reason of the shutdown, at once and every time.
+    #[inline]
     pub(crate) fn arm(&mut self, waker: &Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
+        if matches!(self, Self::Ready) {
+            *self = Self::NotReady;
+            (Poll::Ready(Ok(())), None)
+        } else if matches!(self, Self::NotReady) {
+            *self = Self::Armed(waker.clone());
+            (Poll::Pending, None)
+        } else {
+            self.arm_again(waker)
+        }
+    }
+
+    #[cold]
+    fn arm_again(&mut self, waker: &Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
         match self {
-            Self::Ready => {
-                *self = Self::NotReady;
-                (Poll::Ready(Ok(())), None)
-            }
-            Self::NotReady => {
-                *self = Self::Armed(waker.clone());
-                (Poll::Pending, None)
-            }
-            Self::Armed(armed) if armed.will_wake(waker) => (Poll::Pending, None),
-            Self::Armed(armed) => (Poll::Pending, Some(mem::replace(armed, waker.clone()))),
             Self::Shutdown(reason) => (Poll::Ready(Err(reason.to_error())), None),
+            Self::Armed(armed) if armed.will_wake(waker) => (Poll::Pending, None),
+            _ => (Poll::Pending, mem::replace(self, Self::Armed(waker.clone())).into_waker()),
         }
     }
 
@@ -79,11 +85,15 @@ impl ReadinessCell {
 
     /// An event came. Gives the waker that is to be fired.
     #[must_use]
+    #[inline]
     pub(crate) fn set_ready(&mut self) -> Option<Waker> {
-        match self {
-            Self::Ready | Self::Shutdown(_) => None,
-            Self::NotReady | Self::Armed(_) => mem::replace(self, Self::Ready).into_waker(),
+        if self.is_armed() {
+            return mem::replace(self, Self::Ready).into_waker();
         }
+        if matches!(self, Self::NotReady) {
+            *self = Self::Ready;
+        }
+        None
     }
 
     /// Ends the cell: the armed waker is given back to be fired, and every later arming fails

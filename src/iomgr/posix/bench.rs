@@ -49,6 +49,7 @@ impl Place {
     }
 
     /// Works once, as a queue does that has nothing, and runs what that finds.
+    #[inline]
     pub fn work(&self) {
         let _context = ExecCtx::enter();
         self.iomgr.work(&self.pollset, Deadline::NONE, || true);

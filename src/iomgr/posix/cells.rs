@@ -22,13 +22,20 @@ pub(super) struct Cells {
     hung_up: AtomicBool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// Whose they are, if they are anybody's.
-    key: Option<Key>,
+    /// Whose they are.
+    key: Key,
     read: ReadinessCell,
     write: ReadinessCell,
     error: ReadinessCell,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let (read, write, error) = Default::default();
+        Self { key: Key::NONE, read, write, error }
+    }
 }
 
 impl State {
@@ -46,7 +53,7 @@ impl Cells {
     pub(super) fn begin(&self, key: Key) {
         let mut state = self.state.lock();
         self.hung_up.store(false, Ordering::Release);
-        state.key = Some(key);
+        state.key = key;
     }
 
     /// They are nobody's any more.
@@ -56,7 +63,7 @@ impl Cells {
     }
 
     fn of(&self, key: Key) -> Option<MutexGuard<'_, State>> {
-        Some(self.state.lock()).filter(|state| state.key == Some(key))
+        Some(self.state.lock()).filter(|state| state.key == key)
     }
 
     /// Takes the wakers that an event fires.

@@ -25,6 +25,8 @@ pub(crate) const STRATEGY: &str = "GRPC_POLL_STRATEGY";
 pub(crate) struct Key(pub(crate) u64);
 
 impl Key {
+    /// Nobody's.
+    pub(crate) const NONE: Self = Self(0);
     /// The engine's own wakeup fd.
     pub(crate) const WAKEUP: Self = Self(u64::MAX);
 }
@@ -73,11 +75,16 @@ pub(crate) trait PollingEngine: Send + Sync {
         }
     }
 
-    /// Somebody waits for the fd in this direction. For engines that look only for what is waited for.
+    /// Of which directions it wants to hear when somebody waits for an fd.
+    fn minds_arming(&self) -> Interest {
+        Interest::default()
+    }
+
+    /// Somebody waits for the fd in one of them.
     ///
     /// # Errors
     /// The system's: nobody will be told.
-    fn armed(&self, _pollee: &Arc<Pollee>, _direction: Interest) -> io::Result<()> {
+    fn armed(&self, _pollee: &Arc<Pollee>) -> io::Result<()> {
         Ok(())
     }
 

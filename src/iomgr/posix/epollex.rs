@@ -76,8 +76,12 @@ impl PollingEngine for Epollex {
         Some(self)
     }
 
-    fn armed(&self, pollee: &Arc<Pollee>, direction: Interest) -> io::Result<()> {
-        if direction == Interest::WRITE { pollee.wait_to_write() } else { Ok(()) }
+    fn minds_arming(&self) -> Interest {
+        Interest::WRITE
+    }
+
+    fn armed(&self, pollee: &Arc<Pollee>) -> io::Result<()> {
+        pollee.wait_to_write()
     }
 
     /// EPOLLRDHUP cannot be had with EPOLLEXCLUSIVE.

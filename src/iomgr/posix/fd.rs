@@ -74,7 +74,7 @@ impl Fd {
     /// Whether [`is_hung_up`](Self::is_hung_up) is told of a peer that closes its side only, and not
     /// just of a connection that is broken or closed on both.
     pub(crate) fn hears_of_ends(&self) -> bool {
-        self.iomgr.engine().hears_of_ends()
+        self.iomgr.hears_of_ends()
     }
 
     /// Fires everything that is armed, and fails every later arming, with `error`. The fd stays
@@ -86,12 +86,18 @@ impl Fd {
     /// The engine hears of what waits for it.
     fn arm(&self, direction: Interest, waker: &Waker) -> Poll<io::Result<()>> {
         let armed = self.pollee.arm(direction, waker);
-        if armed.is_pending()
-            && let Err(error) = self.iomgr.engine().armed(&self.pollee, direction)
-        {
-            return Poll::Ready(Err(error));
+        if armed.is_pending() && self.iomgr.minds_arming(direction) {
+            return self.tell_engine();
         }
         armed
+    }
+
+    #[inline(never)]
+    fn tell_engine(&self) -> Poll<io::Result<()>> {
+        match self.iomgr.engine().armed(&self.pollee) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 
     /// Takes the fd out of the engine and hands it back, open.

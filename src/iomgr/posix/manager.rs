@@ -10,6 +10,7 @@ use super::sleepers::Sleepers;
 use super::sys;
 use super::timekeeping::{Minding, TimeKeeping};
 use super::trouble::{Rests, Trouble};
+use super::watch::Interest;
 use crate::forked;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{self, Run};
@@ -24,8 +25,10 @@ use std::{io, mem};
 /// What a process's completion queues share.
 pub(crate) struct Iomgr {
     engine: Box<dyn PollingEngine>,
-    /// The engine's.
+    /// The engine's, as what follows.
     home: Arc<Pollable>,
+    minds_arming: Interest,
+    hears_of_ends: bool,
     fds: FdTable,
     /// Locked before a pollset.
     graph: Mutex<Graph>,
@@ -81,10 +84,13 @@ impl Iomgr {
     /// A manager around an engine.
     pub(crate) fn new(engine: Box<dyn PollingEngine>) -> Arc<Self> {
         let home = engine.home().clone();
+        let (minds_arming, hears_of_ends) = (engine.minds_arming(), engine.hears_of_ends());
         let sleepers = engine.keeps_pollsets_apart().then(Sleepers::new);
         Arc::new(Self {
             engine,
             home,
+            minds_arming,
+            hears_of_ends,
             fds: FdTable::default(),
             graph: Mutex::default(),
             timers: Timers::default(),
@@ -140,6 +146,16 @@ impl Iomgr {
     /// Whether threads wait for what their pollsets have, and not for everything.
     pub(crate) fn keeps_pollsets_apart(&self) -> bool {
         self.sleepers.is_some()
+    }
+
+    /// Whether the engine wants to hear of who waits in this direction.
+    pub(super) fn minds_arming(&self, direction: Interest) -> bool {
+        self.minds_arming.has(direction)
+    }
+
+    /// See [`PollingEngine::hears_of_ends`].
+    pub(super) fn hears_of_ends(&self) -> bool {
+        self.hears_of_ends
     }
 
     pub(super) fn fds(&self) -> &FdTable {

@@ -88,7 +88,11 @@ impl PollingEngine for Poll {
         Some(self)
     }
 
-    fn armed(&self, pollee: &Arc<Pollee>, _direction: Interest) -> io::Result<()> {
+    fn minds_arming(&self) -> Interest {
+        Interest::READ.and(Interest::WRITE).and(Interest::ERROR)
+    }
+
+    fn armed(&self, pollee: &Arc<Pollee>) -> io::Result<()> {
         self.look_after(pollee);
         Ok(())
     }

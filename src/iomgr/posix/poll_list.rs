@@ -226,7 +226,7 @@ mod tests {
     fn a_list_does_not_keep_an_fd_that_its_owner_takes_back() {
         let list = PollList::new(&Arc::new(AtomicUsize::new(0))).unwrap();
         let fd: Arc<OwnedFd> = Arc::new(UnixStream::pair().unwrap().0.into());
-        let pollee = Pollee::alone(Key(0), fd.clone());
+        let pollee = Pollee::alone(Key(1), fd.clone());
         list.add(&pollee, &fd).unwrap();
         assert!(pollee.arm(Interest::READ, Waker::noop()).is_pending());
         list.wait(Some(Duration::ZERO), &mut |_, _| ()).unwrap();
