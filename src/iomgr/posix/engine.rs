@@ -88,7 +88,8 @@ pub(crate) trait PollingEngine: Send + Sync {
         Ok(())
     }
 
-    /// Whether a [`Readiness`](super::sys::Readiness) tells that the peer has closed its side.
+    /// Whether a [`Readiness`](super::sys::Readiness) tells that the peer has closed its side also when
+    /// the fd is at several pollables. While it is at one, every engine's does.
     fn hears_of_ends(&self) -> bool {
         true
     }

@@ -17,7 +17,7 @@ const MAX_EVENTS: usize = 128;
 pub(super) struct EpollSet {
     epoll: Epoll,
     wakeup: EventFd,
-    /// There are other sets with the same fds.
+    /// There are other sets, which may have the same fds.
     is_one_of_many: bool,
 }
 
@@ -45,17 +45,23 @@ impl EpollSet {
 
     fn new(is_one_of_many: bool) -> io::Result<Self> {
         let (epoll, wakeup) = (Epoll::new()?, EventFd::new()?);
-        epoll.add(wakeup.as_fd(), Key::WAKEUP.0)?;
+        epoll.add(wakeup.as_fd(), Key::WAKEUP.0, true)?;
         Ok(Self { epoll, wakeup, is_one_of_many })
     }
 }
 
 impl Source for EpollSet {
     fn add(&self, pollee: &Arc<Pollee>, fd: &Arc<OwnedFd>) -> io::Result<()> {
+        let (fd, key) = (fd.as_fd(), pollee.key().0);
         match self.is_one_of_many {
-            true => self.epoll.add_exclusive(fd.as_fd(), pollee.key().0, pollee.writes()),
-            false => self.epoll.add(fd.as_fd(), pollee.key().0),
+            true if pollee.is_shared() => self.epoll.add_exclusive(fd, key, pollee.writes()),
+            true => self.epoll.add(fd, key, pollee.writes()),
+            false => self.epoll.add(fd, key, true),
         }
+    }
+
+    fn minds_sharing(&self) -> bool {
+        self.is_one_of_many
     }
 
     fn remove(&self, _pollee: &Pollee, fd: BorrowedFd<'_>) -> io::Result<()> {

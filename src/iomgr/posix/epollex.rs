@@ -4,22 +4,32 @@
 //!   pollset A      pollset B   pollset C      pollset D       as `super::apart` shows
 //!      |               \          |              |
 //!    EMPTY             FD of 7                 MULTI of D
-//!    epoll set         epoll set               epoll set      added with EPOLLEXCLUSIVE to each:
-//!    {}                {7}                     {7, 8, 9}      an event of 7 wakes one of two threads
-//!      \________________|_______________________/
+//!    epoll set         epoll set               epoll set      7 with EPOLLEXCLUSIVE in each of two: an
+//!    {}                {7}                     {7, 8, 9}      event wakes one thread; 8 and 9, which are
+//!      \________________|_______________________/             in one only, with EPOLLRDHUP
 //!              beacon and clock                               in every set, for whoever sleeps
 //! ```
 //!
 //! **How a thread becomes the poller.** As in `super::apart`: one thread is in epoll_wait at each
 //! pollable, and the others of its pollsets stand behind it.
 //!
-//! An fd may be in several epoll sets. It is there with EPOLLEXCLUSIVE, so that an event wakes one
-//! thread. The sets that the kernel asks before that one's, whose threads do not sleep, report it too when
-//! somebody waits for them next, which is harmless; those behind it never do, so whoever is woken must pass
-//! the event on, and an fd that leaves a set counts as ready (`PollsetSet::disconnect`). Since an
-//! fd that is ready when it is added does wake them all, it is there for reading only until somebody has
-//! to wait to write. Every set also has two fds of the process: the beacon, which calls any one of those that sleep, and the
-//! clock, which expires with the earliest timer.
+//! **An fd in one epoll set** is there with EPOLLRDHUP: an event of bytes tells of the end that is behind
+//! them, so that a read that gets less than it asked for is the last one before the next event.
+//!
+//! **An fd in several** is there with EPOLLEXCLUSIVE, so that an event wakes one thread. EPOLLRDHUP
+//! cannot be had with that, and who reads reads on until it would block. When an fd comes to its second set
+//! it is marked, comes to that, and is taken out of its first and added anew; it stays marked for good
+//! (`Pollee::share`). So no end is missed: who has read asks for the mark then. If there was none, the event
+//! that it read for told of an end that came before it, and a later end is an event of its own. The one that
+//! goes when the fd is taken out comes again when it is added, as an end can be read.
+//!
+//! The sets that the kernel asks before that whose thread is woken, and whose own do not sleep, report an
+//! event of several too when somebody waits for them next, which is harmless; those behind it never do, so
+//! whoever is woken must pass the event on, and an fd that leaves a set counts as ready
+//! (`PollsetSet::disconnect`). Since an fd that is ready when it is added wakes who sleeps there, it is
+//! there for reading only until somebody has to wait to write. Every set also has two fds of the process:
+//! the beacon, which calls any one of those that sleep, and the clock, which expires with the earliest
+//! timer.
 
 use super::apart::Apart;
 use super::engine::PollingEngine;
@@ -84,7 +94,7 @@ impl PollingEngine for Epollex {
         pollee.wait_to_write()
     }
 
-    /// EPOLLRDHUP cannot be had with EPOLLEXCLUSIVE.
+    /// EPOLLRDHUP cannot be had with EPOLLEXCLUSIVE, which fds have that are in several sets.
     fn hears_of_ends(&self) -> bool {
         false
     }

@@ -72,8 +72,14 @@ impl Fd {
     }
 
     /// Whether [`is_hung_up`](Self::is_hung_up) is told of a peer that closes its side only, and not
-    /// just of a connection that is broken or closed on both.
+    /// just of a connection that is broken or closed on both. When this no longer holds, it never will
+    /// again; what was read before one asks came with events of which it says how they were told.
     pub(crate) fn hears_of_ends(&self) -> bool {
+        self.always_hears_of_ends() || !self.pollee.is_shared()
+    }
+
+    /// Whether that stays so.
+    pub(super) fn always_hears_of_ends(&self) -> bool {
         self.iomgr.hears_of_ends()
     }
 

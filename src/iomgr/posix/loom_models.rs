@@ -1,6 +1,7 @@
 //! Models of the turnstile, and of the way in which a sleeping poller is interrupted.
 
 mod hanging_up;
+mod sharing;
 mod watching;
 
 use super::engine::{Key, PollingEngine};

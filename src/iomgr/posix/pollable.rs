@@ -29,6 +29,12 @@ pub(crate) trait Source: Send + Sync {
     /// Stops to report them; those under way may still come. Holds on to the fd no more.
     fn remove(&self, pollee: &Pollee, fd: BorrowedFd<'_>) -> io::Result<()>;
 
+    /// Whether it has an fd otherwise that other sources have too ([`Pollee::is_shared`]): when it becomes
+    /// that, it is removed here and added anew.
+    fn minds_sharing(&self) -> bool {
+        false
+    }
+
     /// Hands every event to `on_event`, after waiting for the first one until `timeout` passes.
     ///
     /// # Errors
@@ -80,6 +86,11 @@ impl Pollable {
     /// An fd comes, which is not here yet.
     pub(super) fn insert(&self, pollee: &Arc<Pollee>, fd: &Arc<OwnedFd>) -> io::Result<()> {
         self.source.add(pollee, fd)
+    }
+
+    /// See [`Source::minds_sharing`].
+    pub(super) fn minds_sharing(&self) -> bool {
+        self.source.minds_sharing()
     }
 
     /// The fd that this is the pollable of, if it is one fd's.

@@ -24,6 +24,8 @@ pub(crate) struct Pollee {
     watch: Watch,
     /// Somebody has waited to write. Set under the membership's lock.
     writes: AtomicBool,
+    /// It has come to a second pollable, where that matters. Set under the membership's lock.
+    shared: AtomicBool,
     /// Locked after a pollset's lock; the system is called under it, and leaves are locked. That of an
     /// engine's own fd comes after all others.
     membership: Mutex<Membership>,
@@ -42,8 +44,8 @@ impl Pollee {
     /// One with cells that are its own.
     pub(super) fn new(key: Key, cells: Arc<Cells>, fd: Arc<OwnedFd>) -> Arc<Self> {
         let membership = Mutex::new(Membership { fd: Some(fd), pollables: Vec::new(), own: None });
-        let watch = Watch::default();
-        Arc::new(Self { key, cells, watch, writes: AtomicBool::new(false), membership })
+        let (writes, shared) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { key, cells, watch: Watch::default(), writes, shared, membership })
     }
 
     /// One that is in no table.
@@ -65,10 +67,58 @@ impl Pollee {
         if pollables.iter().any(|it| it.as_ptr() == Arc::as_ptr(pollable)) {
             return Ok(());
         }
+        self.come_to(pollable, fd, pollables)
+    }
+
+    /// Adds the fd to a pollable where it is not.
+    fn come_to(
+        self: &Arc<Self>,
+        pollable: &Arc<Pollable>,
+        fd: &Arc<OwnedFd>,
+        pollables: &mut Vec<Weak<Pollable>>,
+    ) -> io::Result<()> {
         pollables.retain(|it| it.strong_count() > 0);
-        pollable.insert(self, fd)?;
+        // There is no other one before it is shared.
+        let first = pollables.first().and_then(Weak::upgrade);
+        match first.filter(|first| first.minds_sharing() && !self.is_shared()) {
+            Some(first) => self.share(fd, &first, pollable)?,
+            None => pollable.insert(self, fd)?,
+        }
         pollables.push(Arc::downgrade(pollable));
         Ok(())
+    }
+
+    /// The fd, which only `first` has, comes to `second` too, and is shared from now on: at `first` it is
+    /// added anew, which tells what is there already.
+    ///
+    /// The events of an fd that is shared may not tell of its end. So it is that before the system hears of
+    /// it: who comes for such an event sees it, and reads until it would block.
+    ///
+    /// # Errors
+    /// The sources'. Then `first` has it as before: that is touched only when `second` has taken the fd,
+    /// and gets it back with what `second` gives up.
+    fn share(
+        self: &Arc<Self>,
+        fd: &Arc<OwnedFd>,
+        first: &Pollable,
+        second: &Pollable,
+    ) -> io::Result<()> {
+        self.shared.store(true, Ordering::Release);
+        second.insert(self, fd).inspect_err(|_| self.shared.store(false, Ordering::Release))?;
+        let Err(error) = self.come_anew(first, fd) else { return Ok(()) };
+        second.remove(self, fd.as_fd());
+        self.shared.store(false, Ordering::Release);
+        if let Err(error) = first.insert(self, fd) {
+            // The next one that it comes to tries again.
+            tracing::error!(%error, "an fd is waited for no more");
+        }
+        Err(error)
+    }
+
+    /// Adds the fd anew to a pollable that has it, where it is to be otherwise than before.
+    fn come_anew(self: &Arc<Self>, pollable: &Pollable, fd: &Arc<OwnedFd>) -> io::Result<()> {
+        pollable.remove(self, fd.as_fd());
+        pollable.insert(self, fd)
     }
 
     /// Takes the fd out of a pollable.
@@ -92,8 +142,7 @@ impl Pollee {
         let Membership { fd: Some(fd), pollables, own } = &mut *membership else { return Ok(None) };
         if own.is_none() {
             let pollable = make()?;
-            pollable.insert(self, fd)?;
-            pollables.push(Arc::downgrade(&pollable));
+            self.come_to(&pollable, fd, pollables)?;
             *own = Some(pollable);
         }
         Ok(own.clone())
@@ -102,6 +151,13 @@ impl Pollee {
     /// Whether sources are to tell that it can be written.
     pub(super) fn writes(&self) -> bool {
         self.writes.load(Ordering::Acquire)
+    }
+
+    /// Whether it is, or was, at several pollables whose sources mind: see [`Source::minds_sharing`].
+    ///
+    /// [`Source::minds_sharing`]: super::pollable::Source::minds_sharing
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Acquire)
     }
 
     /// From the first time on that somebody waits to write, sources tell when that is possible. For
@@ -118,9 +174,7 @@ impl Pollee {
         let Membership { fd: Some(fd), pollables, .. } = &*membership else { return Ok(()) };
         self.writes.store(true, Ordering::Release);
         for pollable in pollables.iter().filter_map(Weak::upgrade) {
-            pollable.remove(self, fd.as_fd());
-            pollable
-                .insert(self, fd)
+            self.come_anew(&pollable, fd)
                 .inspect_err(|_| self.writes.store(false, Ordering::Release))?;
         }
         Ok(())

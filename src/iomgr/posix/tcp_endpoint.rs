@@ -38,7 +38,7 @@ struct Input {
     filled: std::ops::Range<usize>,
     /// The socket was found empty: an event must come before the next read.
     is_drained: bool,
-    /// The kernel says with each read whether the socket is empty then.
+    /// The kernel says with a read whether the socket is empty then, if it is asked.
     tells_unread: bool,
     at_end: bool,
     small_reads: u8,
@@ -68,9 +68,10 @@ impl TcpEndpoint {
         if matches!(peer, PeerAddress::Tcp(_)) {
             sys::set_nodelay(fd.as_fd())?;
         }
-        // Without it a short read is followed by another one, which finds the end or nothing.
+        // Without it a short read that is not told of ends is followed by another one, which finds the
+        // end or nothing.
         let tells_unread = matches!(peer, PeerAddress::Tcp(_))
-            && !fd.hears_of_ends()
+            && !fd.always_hears_of_ends()
             && sys::tell_unread(fd.as_fd());
         let input = Input {
             buffer: Vec::new(),
@@ -99,9 +100,11 @@ impl TcpEndpoint {
                 ready!(self.fd.notify_on_read(context.waker()))?;
                 input.is_drained = false;
             }
-            match sys::recvmsg(self.fd.as_fd(), &mut input.buffer, input.tells_unread) {
+            let asks = input.tells_unread && !self.fd.hears_of_ends();
+            match sys::recvmsg(self.fd.as_fd(), &mut input.buffer, asks) {
                 Ok(Received { count, has_more }) => {
-                    // An error comes behind what was read, too, and is not counted.
+                    // An error comes behind what was read, too, and is not counted. Whether the fd hears
+                    // of ends is asked after the read: by then it says so of the event that this is for.
                     let may_end = self.fd.is_hung_up()
                         || has_more.unwrap_or_else(|| !self.fd.hears_of_ends());
                     input.on_read(count, may_end);

@@ -29,6 +29,7 @@ pub(crate) use on_every_engine;
 
 mod conformance;
 mod scripted;
+mod sharing;
 mod stress;
 
 use super::engine::Preferences;

@@ -59,18 +59,17 @@ impl Epoll {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Adds `fd` for reading, writing and errors, edge triggered: an event comes when it becomes
-    /// ready, and the next one only after it was found not ready.
-    pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
-        let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: key };
-        self.control(libc::EPOLL_CTL_ADD, fd, &mut event)
+    /// Adds `fd` for reading, for errors, for the end of what the peer sends and, if `writes`, for writing,
+    /// edge triggered: an event comes when it becomes ready, and the next one only after it was found not
+    /// ready. An fd that is ready when it is added wakes who waits, and a socket nearly always is for
+    /// writing.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, key: u64, writes: bool) -> io::Result<()> {
+        self.add_for(libc::EPOLLRDHUP, fd, key, writes)
     }
 
     /// The same for an fd that is in other epoll sets too: an event wakes a thread that waits for
     /// one of them, and not for each (EPOLLEXCLUSIVE, Linux 4.5). That the peer has closed its side
-    /// cannot be asked for then. Writable events only if `writes`: an fd that is ready when it is added
-    /// wakes every set, and a socket nearly always is for writing.
+    /// cannot be asked for then.
     ///
     /// # Errors
     /// `InvalidInput` where the kernel does not know it; see [`probe_exclusive`].
@@ -80,8 +79,18 @@ impl Epoll {
         key: u64,
         writes: bool,
     ) -> io::Result<()> {
+        self.add_for(libc::EPOLLEXCLUSIVE, fd, key, writes)
+    }
+
+    fn add_for(
+        &self,
+        more: libc::c_int,
+        fd: BorrowedFd<'_>,
+        key: u64,
+        writes: bool,
+    ) -> io::Result<()> {
         let writes = if writes { libc::EPOLLOUT } else { 0 };
-        let interest = libc::EPOLLIN | writes | libc::EPOLLET | libc::EPOLLEXCLUSIVE;
+        let interest = libc::EPOLLIN | writes | libc::EPOLLET | more;
         let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: key };
         self.control(libc::EPOLL_CTL_ADD, fd, &mut event)
     }
@@ -188,6 +197,18 @@ mod tests {
         assert_eq!(modified.unwrap_err().kind(), ErrorKind::InvalidInput);
         let nested = epoll.add_exclusive(other.0.as_fd(), 3, true);
         assert_eq!(nested.unwrap_err().kind(), ErrorKind::InvalidInput);
+        // Nor does it hear of ends.
+        let exclusive = (libc::EPOLLEXCLUSIVE | libc::EPOLLET).cast_unsigned();
+        let mut event = libc::epoll_event { events: exclusive, u64: 3 };
+        event.events |= (libc::EPOLLIN | libc::EPOLLRDHUP).cast_unsigned();
+        let ends = other.control(libc::EPOLL_CTL_ADD, fd.as_fd(), &mut event);
+        assert_eq!(ends.unwrap_err().kind(), ErrorKind::InvalidInput);
+        // What is not exclusive does not become so by a change.
+        other.add(fd.as_fd(), 1, false).unwrap();
+        let mut event = libc::epoll_event { events: exclusive, u64: 4 };
+        event.events |= libc::EPOLLIN.cast_unsigned();
+        let changed = other.control(libc::EPOLL_CTL_MOD, fd.as_fd(), &mut event);
+        assert_eq!(changed.unwrap_err().kind(), ErrorKind::InvalidInput);
         // It is taken out, and added again.
         epoll.delete(fd.as_fd()).unwrap();
         epoll.add_exclusive(fd.as_fd(), 1, true).unwrap();

@@ -125,7 +125,7 @@ mod tests {
     /// Waits until the end has come, whatever is before it.
     fn wait_for_end(socket: &TcpStream) {
         let (epoll, mut events) = (Epoll::new().unwrap(), [EpollEvent::EMPTY]);
-        epoll.add(socket.as_fd(), 0).unwrap();
+        epoll.add(socket.as_fd(), 0, true).unwrap();
         while !events[0].readiness().hang_up {
             assert_eq!(epoll.wait(&mut events, Some(PATIENCE)).unwrap(), 1, "no end comes");
         }

@@ -42,6 +42,7 @@ mod closures;
 mod connects;
 mod descriptors;
 mod endpoints;
+mod ends;
 mod errors;
 mod events;
 mod fds;

@@ -20,6 +20,7 @@ const THREADS: usize = 8;
 on_every_engine! {
     one_event_wakes_one_of_eight_threads_at_one_fd,
     one_event_wakes_one_of_eight_threads_with_sets_of_their_own,
+    one_event_wakes_one_of_eight_threads_of_which_some_wait_for_nothing_else,
     one_event_wakes_one_of_eight_threads_in_one_pollset,
     one_connect_wakes_one_of_eight_threads,
 }
@@ -96,6 +97,18 @@ fn one_event_wakes_one_of_eight_threads_with_sets_of_their_own(iomgr: &Arc<Iomgr
     let ((fd, mut peer), (other, _other_peer)) = (socket(iomgr), socket(iomgr));
     let set = PollsetSet::new(iomgr);
     let pollsets = crowd(iomgr, &set, [&fd, &other]);
+    a_read_wakes_one(iomgr, &pollsets, &fd, &mut peer);
+}
+
+fn one_event_wakes_one_of_eight_threads_of_which_some_wait_for_nothing_else(iomgr: &Arc<Iomgr>) {
+    let ((fd, mut peer), (other, _other_peer)) = (socket(iomgr), socket(iomgr));
+    let pollsets: Vec<_> = (0..THREADS).map(|_| Pollset::new()).collect();
+    for (index, pollset) in pollsets.iter().enumerate() {
+        iomgr.engine().add_to_pollset(pollset, fd.pollee()).unwrap();
+        if index % 2 == 1 {
+            iomgr.engine().add_to_pollset(pollset, other.pollee()).unwrap();
+        }
+    }
     a_read_wakes_one(iomgr, &pollsets, &fd, &mut peer);
 }
 
