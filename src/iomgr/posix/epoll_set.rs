@@ -1,9 +1,10 @@
 //! An epoll set as a source of events, and what interrupts who waits for it.
 
 use super::engine::Key;
+use super::events::Events;
 use super::pollable::Source;
 use super::pollee::Pollee;
-use super::sys::{Epoll, EpollEvent, EventFd, Readiness};
+use super::sys::{Epoll, EpollEvent, EventFd};
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 /// How many events one call takes at most. More than that wait in the kernel for the next one, which does
 /// not sleep.
-const MAX_EVENTS: usize = 128;
+const MAX_SLOTS: usize = 128;
 
 pub(super) struct EpollSet {
     epoll: Epoll,
@@ -23,8 +24,8 @@ pub(super) struct EpollSet {
 
 thread_local! {
     /// What a wait of this thread fills.
-    static EVENTS: RefCell<[EpollEvent; MAX_EVENTS]> =
-        const { RefCell::new([EpollEvent::EMPTY; MAX_EVENTS]) };
+    static SLOTS: RefCell<[EpollEvent; MAX_SLOTS]> =
+        const { RefCell::new([EpollEvent::EMPTY; MAX_SLOTS]) };
 }
 
 impl EpollSet {
@@ -68,27 +69,23 @@ impl Source for EpollSet {
         self.epoll.delete(fd)
     }
 
-    fn wait(
-        &self,
-        timeout: Option<Duration>,
-        on_event: &mut dyn FnMut(Key, Readiness),
-    ) -> io::Result<()> {
-        EVENTS.with_borrow_mut(|events| {
-            let mut count = self.epoll.wait(events, timeout)?;
+    fn wait(&self, timeout: Option<Duration>, events: &mut Events<'_>) -> io::Result<()> {
+        SLOTS.with_borrow_mut(|slots| {
+            let mut count = self.epoll.wait(slots, timeout)?;
             loop {
-                for event in &events[..count] {
+                for event in &slots[..count] {
                     // What only wakes is edge triggered too: each signal is an event, and it need not
                     // be drained.
                     if event.key() != Key::WAKEUP.0 {
-                        on_event(Key(event.key()), event.readiness());
+                        events.add(Key(event.key()), event.readiness());
                     }
                 }
                 // What has come to this set alone, nobody else is told of: before Linux 5.7 that is all
                 // that comes until a woken thread runs.
-                if count < MAX_EVENTS || !self.is_one_of_many {
+                if count < MAX_SLOTS || !self.is_one_of_many {
                     break;
                 }
-                count = self.epoll.wait(events, Some(Duration::ZERO))?;
+                count = self.epoll.wait(slots, Some(Duration::ZERO))?;
             }
             Ok(())
         })

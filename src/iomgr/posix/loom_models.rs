@@ -4,12 +4,13 @@ mod hanging_up;
 mod sharing;
 mod watching;
 
-use super::engine::{Key, PollingEngine};
+use super::engine::PollingEngine;
+use super::events::Events;
+use super::fd_table::FdTable;
 use super::manager::Iomgr;
 use super::pollable::{Pollable, Source};
 use super::pollee::Pollee;
 use super::pollset::Pollset;
-use super::sys::Readiness;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
@@ -37,11 +38,7 @@ impl Source for Sleeper {
         Ok(())
     }
 
-    fn wait(
-        &self,
-        timeout: Option<Duration>,
-        _on_event: &mut dyn FnMut(Key, Readiness),
-    ) -> io::Result<()> {
+    fn wait(&self, timeout: Option<Duration>, _events: &mut Events<'_>) -> io::Result<()> {
         let mut is_woken = self.is_woken.lock();
         while !*is_woken && timeout != Some(Duration::ZERO) {
             is_woken = self.changed.wait_until(is_woken, None);
@@ -253,7 +250,7 @@ fn everybody_comes_along(sleepers: usize) {
                     }
                     seat.fall_asleep();
                     let timeout = seat.is_kicked().then_some(Duration::ZERO);
-                    seat.wait(timeout, &mut |_, _| {}).unwrap();
+                    seat.wait(timeout, &mut Events::of(&FdTable::default())).unwrap();
                 }
             })
         })

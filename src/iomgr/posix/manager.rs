@@ -1,8 +1,8 @@
 //! The I/O manager: one polling engine with its turnstile, fds, timers and inbox.
 
 use super::engine::{PollingEngine, Preferences};
+use super::events::Events;
 use super::fd_table::FdTable;
-use super::fired::Fired;
 use super::pollable::{Pollable, Seat};
 use super::pollset::Pollset;
 use super::pollset_set::Graph;
@@ -256,14 +256,12 @@ impl Iomgr {
 
     /// One wait of a poller. Schedules what became ready, and says whether anything did.
     fn wait(&self, seat: &Seat<'_>, timeout: Option<Duration>, rests: &mut Rests) -> bool {
-        let mut fired = Fired::default();
-        let waited = seat.wait(timeout, &mut |key, readiness| {
-            self.fds.on_event(key, readiness, &mut fired);
-        });
+        let mut events = Events::of(&self.fds);
+        let waited = seat.wait(timeout, &mut events);
         #[cfg(all(test, not(turnstile_loom)))]
         self.waits.fetch_add(1, SeqCst);
         self.sleepers.iter().for_each(Sleepers::remove);
-        let mut found = fired.fire();
+        let mut found = events.fire();
         match waited {
             // A signal: the loop goes on with what is left of the time (grpc#28037).
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -11,6 +11,7 @@ mod poll;
 mod poll_list;
 
 mod cells;
+mod events;
 mod fd;
 mod fd_table;
 mod fired;

@@ -11,9 +11,10 @@
 //! so that many fds at once wake one thread.
 
 use super::engine::Key;
+use super::events::Events;
 use super::pollable::Source;
 use super::pollee::Pollee;
-use super::sys::{self, EventFd, PollFds, Readiness};
+use super::sys::{self, EventFd, PollFds};
 use super::watch::Interest;
 use crate::sync::{AtomicUsize, Condvar, LoadInOrder, Mutex, Ordering::SeqCst};
 use std::io;
@@ -112,7 +113,7 @@ impl Buffers {
     }
 
     /// Hands on what the last poll has found.
-    fn report(&self, wakeup: &EventFd, on_event: &mut dyn FnMut(Key, Readiness)) -> io::Result<()> {
+    fn report(&self, wakeup: &EventFd, events: &mut Events<'_>) -> io::Result<()> {
         let mut found = self.polled.found();
         for ((watched, fd), readiness) in self.watched.iter().zip(&self.fds).zip(&mut found) {
             let Some(readiness) = readiness else { continue };
@@ -121,7 +122,7 @@ impl Buffers {
                 continue;
             }
             watched.pollee.note(watched.interest, readiness);
-            on_event(watched.pollee.key(), readiness);
+            events.add(watched.pollee.key(), readiness);
         }
         if found.next().flatten().is_some() { wakeup.drain() } else { Ok(()) }
     }
@@ -154,16 +155,12 @@ impl Source for PollList {
         Ok(())
     }
 
-    fn wait(
-        &self,
-        timeout: Option<Duration>,
-        on_event: &mut dyn FnMut(Key, Readiness),
-    ) -> io::Result<()> {
+    fn wait(&self, timeout: Option<Duration>, events: &mut Events<'_>) -> io::Result<()> {
         let buffers = &mut *self.buffers.lock();
         self.begin_round();
         self.watch(buffers);
         let found = buffers.poll(&self.wakeup, timeout);
-        let told = found.and_then(|()| buffers.report(&self.wakeup, on_event));
+        let told = found.and_then(|()| buffers.report(&self.wakeup, events));
         // Before they are watched no more: whoever removes an fd then does not wait for the round.
         buffers.fds.clear();
         for watched in &buffers.watched {
@@ -201,6 +198,8 @@ impl Source for PollList {
 mod tests {
     use super::PollList;
     use crate::iomgr::posix::engine::Key;
+    use crate::iomgr::posix::events::Events;
+    use crate::iomgr::posix::fd_table::FdTable;
     use crate::iomgr::posix::pollable::{Pollable, Source};
     use crate::iomgr::posix::pollee::Pollee;
     use crate::iomgr::posix::watch::Interest;
@@ -229,10 +228,14 @@ mod tests {
         let pollee = Pollee::alone(Key(1), fd.clone());
         list.add(&pollee, &fd).unwrap();
         assert!(pollee.arm(Interest::READ, Waker::noop()).is_pending());
-        list.wait(Some(Duration::ZERO), &mut |_, _| ()).unwrap();
+        let fds = FdTable::default();
+        let mut events = Events::of(&fds);
+        list.wait(Some(Duration::ZERO), &mut events).unwrap();
+        assert_eq!(events.told(), 1);
         pollee.leave_all();
         assert!(Arc::into_inner(fd).is_some());
-        list.wait(Some(Duration::ZERO), &mut |_, _| panic!("it has gone")).unwrap();
+        list.wait(Some(Duration::ZERO), &mut events).unwrap();
+        assert_eq!(events.told(), 1, "it has gone");
         assert!(!pollee.is_watched());
     }
 }

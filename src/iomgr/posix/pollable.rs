@@ -3,10 +3,9 @@
 //! A pollable is an engine's [`Source`] of events with a turnstile before it. Engines differ in how
 //! many there are, and in which pollset waits at which.
 
-use super::engine::Key;
+use super::events::Events;
 use super::pollee::Pollee;
 use super::pollset::{Left, Pollset, Worker};
-use super::sys::Readiness;
 use super::turnstile::Turnstile;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -35,15 +34,11 @@ pub(crate) trait Source: Send + Sync {
         false
     }
 
-    /// Hands every event to `on_event`, after waiting for the first one until `timeout` passes.
+    /// Adds every event to `events`, after waiting for the first one until `timeout` passes.
     ///
     /// # Errors
     /// `Interrupted` when a signal came: the caller knows its deadline and decides.
-    fn wait(
-        &self,
-        timeout: Option<Duration>,
-        on_event: &mut dyn FnMut(Key, Readiness),
-    ) -> io::Result<()>;
+    fn wait(&self, timeout: Option<Duration>, events: &mut Events<'_>) -> io::Result<()>;
 
     /// Ends a wait early.
     fn wake(&self) -> io::Result<()>;
@@ -178,9 +173,9 @@ impl<'a> Seat<'a> {
     pub(super) fn wait(
         &self,
         timeout: Option<Duration>,
-        on_event: &mut dyn FnMut(Key, Readiness),
+        events: &mut Events<'_>,
     ) -> io::Result<()> {
-        self.pollable().source.wait(timeout, on_event)
+        self.pollable().source.wait(timeout, events)
     }
 }
 

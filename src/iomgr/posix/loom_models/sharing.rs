@@ -2,6 +2,7 @@
 //! told of the end, although shared sets do not say that it is one.
 
 use crate::iomgr::posix::engine::Key;
+use crate::iomgr::posix::events::Events;
 use crate::iomgr::posix::fired::Fired;
 use crate::iomgr::posix::pollable::{Pollable, Source};
 use crate::iomgr::posix::pollee::Pollee;
@@ -103,11 +104,7 @@ impl Source for Set {
         true
     }
 
-    fn wait(
-        &self,
-        _timeout: Option<Duration>,
-        _on_event: &mut dyn FnMut(Key, Readiness),
-    ) -> io::Result<()> {
+    fn wait(&self, _timeout: Option<Duration>, _events: &mut Events<'_>) -> io::Result<()> {
         unreachable!("the model waits for both")
     }
 

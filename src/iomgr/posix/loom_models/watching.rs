@@ -1,7 +1,7 @@
 //! Models of the engine poll: what is armed is watched by somebody who sleeps, whoever comes and goes.
 
-use crate::iomgr::posix::engine::Key;
-use crate::iomgr::posix::fired::Fired;
+use crate::iomgr::posix::events::Events;
+use crate::iomgr::posix::fd_table::FdTable;
 use crate::iomgr::posix::poll_list::PollList;
 use crate::iomgr::posix::pollable::{Pollable, Source};
 use crate::iomgr::posix::pollee::Pollee;
@@ -19,6 +19,7 @@ use std::time::Duration;
 struct World {
     sleepers: Arc<AtomicUsize>,
     fd: EventFd,
+    fds: FdTable,
     pollee: Arc<Pollee>,
     places: [(Arc<Pollset>, Arc<Pollable>); 2],
     is_over: AtomicBool,
@@ -30,14 +31,16 @@ impl World {
         // As in `Pollset::new`.
         sleepers.store(0, SeqCst);
         let copy = fd.as_fd().try_clone_to_owned().unwrap();
-        let pollee = Pollee::alone(Key(1), Arc::new(copy));
+        let fds = FdTable::default();
+        let (key, cells) = fds.insert().unwrap();
+        let pollee = Pollee::new(key, cells, Arc::new(copy));
         let places = [(); 2].map(|()| {
             let list: Box<dyn Source> = Box::new(PollList::new(&sleepers).unwrap());
             let pollable = Pollable::apart(list, None);
             pollee.join(&pollable).unwrap();
             (Pollset::new(), pollable)
         });
-        Arc::new(Self { sleepers, fd, pollee, places, is_over: AtomicBool::new(false) })
+        Arc::new(Self { sleepers, fd, fds, pollee, places, is_over: AtomicBool::new(false) })
     }
 
     /// Arms the fd as its owner does.
@@ -55,13 +58,10 @@ impl World {
         let Some(seat) = pollset.enter(pollable, None, is_idle) else { return };
         seat.fall_asleep();
         let timeout = seat.is_kicked().then_some(Duration::ZERO);
-        let mut found = false;
-        seat.wait(timeout, &mut |_, readiness| {
-            self.pollee.on_event(readiness, &mut Fired::default());
-            found = true;
-        })
-        .unwrap();
+        let mut events = Events::of(&self.fds);
+        seat.wait(timeout, &mut events).unwrap();
         drop(seat);
+        let found = events.fire();
         if found {
             self.is_over.store(true, SeqCst);
             self.places[1 - place].0.kick();

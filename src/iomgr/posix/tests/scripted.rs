@@ -11,6 +11,7 @@ mod trouble;
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use crate::iomgr::posix::engine::{Key, PollingEngine};
+use crate::iomgr::posix::events::Events;
 use crate::iomgr::posix::manager::Iomgr;
 use crate::iomgr::posix::pollable::{Pollable, Source};
 use crate::iomgr::posix::pollee::Pollee;
@@ -179,11 +180,7 @@ impl Source for Plays {
         Ok(())
     }
 
-    fn wait(
-        &self,
-        timeout: Option<Duration>,
-        on_event: &mut dyn FnMut(Key, Readiness),
-    ) -> io::Result<()> {
+    fn wait(&self, timeout: Option<Duration>, events: &mut Events<'_>) -> io::Result<()> {
         let (script, world) = (&*self.0, &*self.0.world);
         script.state.lock().unwrap().timeouts.push(timeout);
         let ends = timeout.map(|timeout| world.elapsed() + timeout);
@@ -216,7 +213,7 @@ impl Source for Plays {
                 Step::Events(parts) => {
                     for part in parts {
                         match part {
-                            Part::Event(key, readiness) => on_event(key, readiness),
+                            Part::Event(key, readiness) => events.add(key, readiness),
                             Part::Meanwhile(action) => action(),
                         }
                     }

@@ -1,9 +1,9 @@
 //! How an fd comes to a second source, with sources that note what they are told, and refuse.
 
 use super::super::engine::Key;
+use super::super::events::Events;
 use super::super::pollable::{Pollable, Source};
 use super::super::pollee::Pollee;
-use super::super::sys::Readiness;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -62,11 +62,7 @@ impl Source for Notes {
         self.minds_sharing
     }
 
-    fn wait(
-        &self,
-        _timeout: Option<Duration>,
-        _on_event: &mut dyn FnMut(Key, Readiness),
-    ) -> io::Result<()> {
+    fn wait(&self, _timeout: Option<Duration>, _events: &mut Events<'_>) -> io::Result<()> {
         unreachable!("nobody waits")
     }
 
