@@ -15,6 +15,9 @@
 //! An event is remembered, whether somebody was armed for it or not, until an arming uses it up:
 //! a fired waker only says that it is worth while to come back. Arming again replaces the waker,
 //! as Rust's poll contract has it.
+//!
+//! Who is armed *once* is told by a closure of its own, and need not ask: the event that fires it is used
+//! up by that, and leads back to NotReady.
 
 use std::io;
 use std::mem;
@@ -44,6 +47,7 @@ pub(crate) enum ReadinessCell {
     NotReady,
     Ready,
     Armed(Waker),
+    ArmedOnce(Waker),
     Shutdown(Reason),
 }
 
@@ -78,16 +82,48 @@ impl ReadinessCell {
         }
     }
 
+    /// Arms `waker` for the next event, which that uses up: whoever is woken reads or writes until it
+    /// would block, without asking, and arms again. `Ready` if an event has come since the last one that
+    /// fired a waker: then it has to do so now. With it comes a waker that is not armed any more.
+    ///
+    /// # Errors
+    /// The reason of the shutdown.
+    #[inline]
+    pub(crate) fn arm_once(&mut self, waker: Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
+        match self {
+            Self::NotReady => {
+                *self = Self::ArmedOnce(waker);
+                (Poll::Pending, None)
+            }
+            _ => self.arm_once_again(waker),
+        }
+    }
+
+    #[cold]
+    fn arm_once_again(&mut self, waker: Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
+        match self {
+            Self::Ready => {
+                *self = Self::NotReady;
+                (Poll::Ready(Ok(())), Some(waker))
+            }
+            Self::Shutdown(reason) => (Poll::Ready(Err(reason.to_error())), Some(waker)),
+            _ => (Poll::Pending, mem::replace(self, Self::ArmedOnce(waker)).into_waker()),
+        }
+    }
+
     /// Whether somebody waits for an event.
     pub(crate) fn is_armed(&self) -> bool {
-        matches!(self, Self::Armed(_))
+        matches!(self, Self::Armed(_) | Self::ArmedOnce(_))
     }
 
     /// An event came. Gives the waker that is to be fired.
     #[must_use]
     #[inline]
     pub(crate) fn set_ready(&mut self) -> Option<Waker> {
-        if self.is_armed() {
+        if matches!(self, Self::ArmedOnce(_)) {
+            return mem::take(self).into_waker();
+        }
+        if matches!(self, Self::Armed(_)) {
             return mem::replace(self, Self::Ready).into_waker();
         }
         if matches!(self, Self::NotReady) {
@@ -108,7 +144,7 @@ impl ReadinessCell {
 
     fn into_waker(self) -> Option<Waker> {
         match self {
-            Self::Armed(waker) => Some(waker),
+            Self::Armed(waker) | Self::ArmedOnce(waker) => Some(waker),
             _ => None,
         }
     }
@@ -154,6 +190,40 @@ mod tests {
         assert!(armed.is_pending() && replaced.is_some());
         cell.set_ready().expect("armed").wake();
         assert_eq!((old.count(), new.count()), (0, 1));
+    }
+
+    #[test]
+    fn an_event_that_fires_who_is_armed_once_is_used_up() {
+        let (mut cell, waker) = (ReadinessCell::default(), CountingWaker::new());
+        assert!(cell.arm_once(waker.waker()).0.is_pending());
+        cell.set_ready().expect("armed").wake();
+        assert!(cell.arm_once(waker.waker()).0.is_pending(), "it was told");
+        cell.set_ready().expect("armed").wake();
+        assert!(cell.set_ready().is_none(), "not armed");
+        let (armed, unused) = cell.arm_once(waker.waker());
+        assert!(matches!(armed, Poll::Ready(Ok(()))) && unused.is_some(), "that came since");
+        assert!(cell.arm_once(waker.waker()).0.is_pending());
+        assert_eq!(waker.count(), 2);
+    }
+
+    #[test]
+    fn the_last_arming_says_of_which_kind_it_is() {
+        let (mut cell, old, new) =
+            (ReadinessCell::default(), CountingWaker::new(), CountingWaker::new());
+        assert!(cell.arm_once(old.waker()).0.is_pending());
+        let (armed, replaced) = cell.arm(&new.waker());
+        assert!(armed.is_pending() && replaced.is_some());
+        cell.set_ready().expect("armed").wake();
+        assert!(matches!(cell.arm(&new.waker()).0, Poll::Ready(Ok(()))));
+        assert!(cell.arm(&new.waker()).0.is_pending());
+        let (armed, replaced) = cell.arm_once(old.waker());
+        assert!(armed.is_pending() && replaced.is_some());
+        cell.set_ready().expect("armed").wake();
+        assert!(cell.arm_once(old.waker()).0.is_pending());
+        assert_eq!((old.count(), new.count()), (1, 1));
+        cell.shutdown(reason()).expect("armed").wake();
+        assert!(matches!(cell.arm_once(old.waker()).0, Poll::Ready(Err(_))));
+        assert_eq!(old.count(), 2);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Wake};
 
 /// The names of all engines.
 pub fn engines() -> impl Iterator<Item = &'static str> {
@@ -85,7 +85,7 @@ impl Watch {
             target.add_to(pollset)?;
         }
         let watched = Arc::new(Watched { fd, iomgr: iomgr.clone(), on_readable });
-        watched.arm_or_read();
+        watched.read_and_arm();
         Ok(Self(watched))
     }
 }
@@ -99,17 +99,15 @@ impl Drop for Watch {
 }
 
 impl Watched {
-    /// Arms it, after reading if it has been readable already. It is drained by a short read as an
-    /// endpoint's is: see `tcp_endpoint`.
-    fn arm_or_read(self: &Arc<Self>) {
-        let waker = Waker::from(self.clone());
-        let mut is_drained = true;
+    /// Reads until the fd is drained, by a short read if an endpoint's is (see `tcp_endpoint`), and arms it.
+    fn read_and_arm(self: &Arc<Self>) {
         loop {
-            if is_drained && !matches!(self.fd.notify_on_read(&waker), Poll::Ready(Ok(()))) {
+            while (self.on_readable)(self.fd.as_fd())
+                && (!self.fd.hears_of_ends() || self.fd.is_hung_up())
+            {}
+            if !matches!(self.fd.notify_once_on_read(self.clone().into()), Poll::Ready(Ok(()))) {
                 return;
             }
-            let has_read = (self.on_readable)(self.fd.as_fd());
-            is_drained = !has_read || self.fd.hears_of_ends() && !self.fd.is_hung_up();
         }
     }
 }
@@ -126,6 +124,6 @@ impl Wake for Watched {
 
 impl Run for Watched {
     fn run(self: Arc<Self>) {
-        self.arm_or_read();
+        self.read_and_arm();
     }
 }

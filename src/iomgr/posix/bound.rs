@@ -112,9 +112,9 @@ impl Bound {
         &self.address
     }
 
-    /// Uses up a connection's event, or arms `waker` for the next one.
-    pub(super) fn notify(&self, waker: &Waker) -> Poll<io::Result<()>> {
-        self.fd.notify_on_read(waker)
+    /// Arms `waker` for the next connection's event, after which the caller accepts until it would block.
+    pub(super) fn notify_once(&self, waker: Waker) -> Poll<io::Result<()>> {
+        self.fd.notify_once_on_read(waker)
     }
 }
 

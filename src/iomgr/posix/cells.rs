@@ -85,12 +85,24 @@ impl Cells {
 
     /// See [`ReadinessCell::arm`].
     pub(super) fn arm(&self, key: Key, direction: Interest, waker: &Waker) -> Poll<io::Result<()>> {
-        let Some(mut state) = self.of(key) else {
-            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        };
+        let Some(mut state) = self.of(key) else { return gone() };
         let (armed, replaced) = state.cell(direction).arm(waker);
         drop(state);
         drop(replaced);
+        armed
+    }
+
+    /// See [`ReadinessCell::arm_once`].
+    pub(super) fn arm_once(
+        &self,
+        key: Key,
+        direction: Interest,
+        waker: Waker,
+    ) -> Poll<io::Result<()>> {
+        let Some(mut state) = self.of(key) else { return gone() };
+        let (armed, unused) = state.cell(direction).arm_once(waker);
+        drop(state);
+        drop(unused);
         armed
     }
 
@@ -116,4 +128,9 @@ impl Cells {
         });
         fired.into_iter().flatten().flatten().for_each(Waker::wake);
     }
+}
+
+#[cold]
+fn gone() -> Poll<io::Result<()>> {
+    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
 }

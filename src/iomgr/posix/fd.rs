@@ -51,7 +51,13 @@ impl Fd {
         self.arm(Interest::READ, waker)
     }
 
-    /// The same for a writable event.
+    /// The same for a closure, which reads until the fd would block each time that it runs and then arms
+    /// itself again: the event that fires it is used up by that.
+    pub(crate) fn notify_once_on_read(&self, waker: Waker) -> Poll<io::Result<()>> {
+        self.told(Interest::READ, self.pollee.arm_once(Interest::READ, waker))
+    }
+
+    /// Uses up a writable event, or arms `waker` for the next one.
     pub(crate) fn notify_on_write(&self, waker: &Waker) -> Poll<io::Result<()>> {
         self.arm(Interest::WRITE, waker)
     }
@@ -89,9 +95,12 @@ impl Fd {
         self.pollee.shutdown(&Reason::new(error));
     }
 
-    /// The engine hears of what waits for it.
     fn arm(&self, direction: Interest, waker: &Waker) -> Poll<io::Result<()>> {
-        let armed = self.pollee.arm(direction, waker);
+        self.told(direction, self.pollee.arm(direction, waker))
+    }
+
+    /// The engine hears of what waits for it.
+    fn told(&self, direction: Interest, armed: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
         if armed.is_pending() && self.iomgr.minds_arming(direction) {
             return self.tell_engine();
         }

@@ -230,6 +230,11 @@ impl Pollee {
         self.cells.arm(self.key, direction, waker)
     }
 
+    /// See `ReadinessCell::arm_once`.
+    pub(super) fn arm_once(&self, direction: Interest, waker: Waker) -> Poll<io::Result<()>> {
+        self.cells.arm_once(self.key, direction, waker)
+    }
+
     /// Whether the peer has closed its side.
     pub(super) fn is_hung_up(&self) -> bool {
         self.cells.is_hung_up()

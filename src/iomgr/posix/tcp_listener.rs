@@ -13,7 +13,7 @@ use crate::sync::Mutex;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Wake};
 use std::time::Duration;
 
 /// How many connections one run takes before others get the thread.
@@ -103,7 +103,7 @@ impl TcpListener {
     }
 
     /// Takes what waits, up to a bound, into `accepted`.
-    fn accept_some(&self, waker: &Waker, accepted: &mut Vec<Accepted>) -> Pause {
+    fn accept_some(self: &Arc<Self>, accepted: &mut Vec<Accepted>) -> Pause {
         let state = self.state.lock();
         let Some(socket) = &state.socket else { return Pause::End };
         let mut failures = 0;
@@ -111,7 +111,7 @@ impl TcpListener {
             match sys::accept(socket.as_fd()) {
                 Ok(connection) => accepted.push(connection),
                 Err(error) => match Failure::of(&error) {
-                    Failure::Empty => match socket.notify(waker) {
+                    Failure::Empty => match socket.notify_once(self.clone().into()) {
                         Poll::Pending => return Pause::Armed,
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(_)) => return Pause::End,
@@ -167,7 +167,7 @@ impl Run for TcpListener {
     fn run(self: Arc<Self>) {
         self.scheduled.clear();
         let mut accepted = Vec::new();
-        let pause = self.accept_some(&Waker::from(self.clone()), &mut accepted);
+        let pause = self.accept_some(&mut accepted);
         for connection in accepted {
             self.serve(connection);
         }
@@ -181,7 +181,9 @@ impl Run for TcpListener {
 
 impl Wake for TcpListener {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        if self.scheduled.claim() {
+            Iomgr::submit_own(self, |it| &it.iomgr);
+        }
     }
 
     /// Only enqueues.
