@@ -35,7 +35,7 @@ impl<'a> Events<'a> {
     }
 
     /// Fires what they fire. True if that is anything.
-    pub(super) fn fire(self) -> bool {
+    pub(super) fn fire(&mut self) -> bool {
         self.fired.fire()
     }
 

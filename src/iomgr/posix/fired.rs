@@ -2,6 +2,7 @@
 
 #[cfg(not(turnstile_loom))]
 use std::cell::RefCell;
+use std::mem;
 use std::task::Waker;
 
 /// A list that allocates nothing: most waits find one event, and the list of the others is its thread's.
@@ -39,13 +40,21 @@ impl Fired {
 
     /// Wakes them in order. True if there were any.
     #[inline]
-    pub(super) fn fire(self) -> bool {
-        let Some(first) = self.first else { return false };
+    pub(super) fn fire(&mut self) -> bool {
+        let Some(first) = self.first.take() else { return false };
         first.wake();
-        if self.more.capacity() > 0 {
-            fire_all(self.more);
+        if !self.more.is_empty() {
+            self.fire_others();
         }
         true
+    }
+
+    #[inline(never)]
+    fn fire_others(&mut self) {
+        let mut more = mem::take(&mut self.more);
+        more.drain(..).for_each(Waker::wake);
+        #[cfg(not(turnstile_loom))]
+        let _ = SPARE.try_with(|spare| spare.replace(more));
     }
 
     /// How many there are.
@@ -53,11 +62,4 @@ impl Fired {
     pub(super) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.more.len()
     }
-}
-
-#[inline(never)]
-fn fire_all(mut wakers: Vec<Waker>) {
-    wakers.drain(..).for_each(Waker::wake);
-    #[cfg(not(turnstile_loom))]
-    let _ = SPARE.try_with(|spare| spare.replace(wakers));
 }

@@ -197,10 +197,11 @@ impl Iomgr {
         loop {
             seat.fall_asleep();
             self.sleepers.iter().for_each(Sleepers::add);
-            let (timeout, minding) = if seat.is_kicked() || self.has_inbox.load_in_order() {
-                (Some(Duration::ZERO), None)
+            let mut minding = None;
+            let timeout = if seat.is_kicked() || self.has_inbox.load_in_order() {
+                Some(Duration::ZERO)
             } else {
-                self.timeout(deadline)
+                self.timeout(deadline, &mut minding)
             };
             let found = self.wait(seat, timeout, &mut rests);
             drop(minding);
@@ -211,31 +212,33 @@ impl Iomgr {
     }
 
     /// How long the poller may sleep: until `deadline` or the next timer, if it must mind that.
-    fn timeout(&self, deadline: Deadline) -> (Option<Duration>, Option<Minding<'_>>) {
+    fn timeout<'a>(
+        &'a self,
+        deadline: Deadline,
+        minding: &mut Option<Minding<'a>>,
+    ) -> Option<Duration> {
         if deadline == Deadline::NOW {
-            return (Some(Duration::ZERO), None);
+            return Some(Duration::ZERO);
         }
-        let timer = self.timers.next_deadline();
-        if timer.is_none() && deadline.instant().is_none() {
-            return (None, None);
+        match (deadline.instant(), self.timers.next_deadline()) {
+            (None, None) => None,
+            (deadline, timer) => self.timeout_to(deadline, timer, minding),
         }
-        self.timeout_to(deadline, timer)
     }
 
     #[inline(never)]
-    fn timeout_to(
-        &self,
-        deadline: Deadline,
+    fn timeout_to<'a>(
+        &'a self,
+        deadline: Option<Instant>,
         timer: Option<Instant>,
-    ) -> (Option<Duration>, Option<Minding<'_>>) {
+        minding: &mut Option<Minding<'a>>,
+    ) -> Option<Duration> {
         let now = self.engine.now();
         let timer = timer.filter(|timer| *timer <= now || !self.is_time_kept());
-        let Some(next) = [deadline.instant(), timer].into_iter().flatten().min() else {
-            return (None, None);
-        };
+        let next = [deadline, timer].into_iter().flatten().min()?;
         let is_one_of_many = timer.is_some() && self.keeps_pollsets_apart();
-        let minding = is_one_of_many.then(|| self.clock.mind(next));
-        (Some(next.saturating_duration_since(now)), minding)
+        *minding = is_one_of_many.then(|| self.clock.mind(next));
+        Some(next.saturating_duration_since(now))
     }
 
     /// Whether one of those that sleep is woken at the earliest timer, without minding it.
