@@ -35,7 +35,7 @@ pub(crate) struct TimerId {
 impl Default for Timers {
     fn default() -> Self {
         let earliest = AtomicU64::new(NEVER);
-        // As in `Pollset::new`.
+        // As in `Role::new`.
         #[cfg(turnstile_loom)]
         earliest.swap(NEVER, SeqCst);
         Self { state: Mutex::default(), earliest, start: Instant::now() }

@@ -9,7 +9,7 @@
 use super::pollable::{Pollable, Seat};
 use crate::sync::{
     AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard,
-    Ordering::{Relaxed, Release, SeqCst},
+    Ordering::{Relaxed, SeqCst},
 };
 use std::mem;
 use std::sync::Arc;
@@ -97,7 +97,8 @@ pub(crate) struct Pollset {
     /// Locked after a neighbourhood's lock, before a queue's.
     state: Mutex<State>,
     /// How many threads are inside, counted before they look whether there is work, so that who
-    /// makes work and then sees 0 need not lock.
+    /// makes work and then sees 0 need not lock. Changed under the lock; what orders it for those who
+    /// read it without is how work is looked for: see [`enter`](Self::enter).
     present: AtomicUsize,
 }
 
@@ -267,11 +268,7 @@ impl Left {
 impl Pollset {
     /// An empty pollset, which costs no system call.
     pub(crate) fn new() -> Arc<Self> {
-        let present = AtomicUsize::new(0);
-        // loom takes an initial value for older than sequential consistency, unlike C++ and Rust.
-        #[cfg(turnstile_loom)]
-        present.store(0, SeqCst);
-        Arc::new(Self { state: Mutex::default(), present })
+        Arc::new(Self { state: Mutex::default(), present: AtomicUsize::new(0) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -284,14 +281,18 @@ impl Pollset {
         !self.state.lock().is_open()
     }
 
-    /// Whether a thread is inside, or about to look whether there is work for it.
+    /// Whether a thread is inside, or about to look whether there is work for it. Asked after making
+    /// work.
     pub(crate) fn is_occupied(&self) -> bool {
-        self.present.load(SeqCst) > 0
+        self.present.load(Relaxed) > 0
     }
 
     /// Waits until this thread is a poller, and then gives it the seat; or gives `None` when it
     /// was kicked, when `deadline` passed, or when `is_idle` says that there is work (it is asked
     /// once, after which a kick is noticed). `home` is where a pollset without fds waits.
+    ///
+    /// `is_idle` looks under the lock under which work is made, or by a read-modify-write of what making it
+    /// is one of: whoever makes work that this misses comes after it, and sees that the pollset is occupied.
     pub(super) fn enter<'a>(
         self: &'a Arc<Self>,
         home: &Arc<Pollable>,
@@ -299,7 +300,7 @@ impl Pollset {
         is_idle: impl FnOnce() -> bool,
     ) -> Option<Seat<'a>> {
         let mut state = self.state.lock();
-        self.present.fetch_add(1, SeqCst);
+        self.present.store(self.present.load(Relaxed) + 1, Relaxed);
         let must_leave = mem::take(&mut state.kick_kept) || !state.is_open();
         if must_leave || !is_idle() {
             self.count_out();
@@ -314,9 +315,9 @@ impl Pollset {
         polls.then_some(seat)
     }
 
-    /// One less is present. Under the lock, as every change. Who still sees it here kicks in vain.
+    /// One less is present. Who still sees it here kicks in vain.
     fn count_out(&self) {
-        self.present.store(self.present.load(Relaxed) - 1, Release);
+        self.present.store(self.present.load(Relaxed) - 1, Relaxed);
     }
 
     /// Takes a worker out. Gives what is left to do, if there is anything.

@@ -34,7 +34,7 @@ pub(super) struct Role(AtomicU8);
 impl Role {
     pub(super) fn new() -> Self {
         let role = AtomicU8::new(VACANT);
-        // As in `Pollset::new`.
+        // loom takes an initial value for older than sequential consistency, unlike C++ and Rust.
         #[cfg(turnstile_loom)]
         role.store(VACANT, SeqCst);
         Self(role)

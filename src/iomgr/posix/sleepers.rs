@@ -14,7 +14,7 @@ pub(super) struct Sleepers {
 impl Sleepers {
     pub(super) fn new() -> Self {
         let (count, is_called) = (AtomicUsize::new(0), AtomicBool::new(false));
-        // As in `Pollset::new`.
+        // As in `Role::new`.
         #[cfg(turnstile_loom)]
         count.store(0, SeqCst);
         Self { count, is_called }

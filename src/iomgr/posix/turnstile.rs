@@ -42,7 +42,7 @@ impl Turnstile {
     /// A turnstile with one neighbourhood for each of `cores`.
     pub(super) fn new(cores: usize, core: fn() -> usize) -> Self {
         let waiting = AtomicUsize::new(0);
-        // As in `Pollset::new`.
+        // As in `Role::new`.
         #[cfg(turnstile_loom)]
         waiting.store(0, SeqCst);
         Self {

@@ -28,7 +28,7 @@ struct World {
 impl World {
     fn new() -> Arc<Self> {
         let (sleepers, fd) = (Arc::new(AtomicUsize::new(0)), EventFd::new().unwrap());
-        // As in `Pollset::new`.
+        // As in `Role::new`.
         sleepers.store(0, SeqCst);
         let copy = fd.as_fd().try_clone_to_owned().unwrap();
         let fds = FdTable::default();
