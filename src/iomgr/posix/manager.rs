@@ -194,30 +194,40 @@ impl Iomgr {
     /// Waits for events as the poller.
     fn poll(&self, seat: &Seat<'_>, deadline: Deadline) {
         let mut rests = Rests::default();
-        loop {
-            seat.fall_asleep();
-            self.sleepers.iter().for_each(Sleepers::add);
+        while !self.look(seat, deadline, &mut rests)
+            && !seat.is_kicked()
+            && !deadline.has_passed_at(|| self.engine.now())
+        {}
+    }
+
+    /// One wait of a poller. Schedules what became ready, and says whether anything did.
+    fn look(&self, seat: &Seat<'_>, deadline: Deadline, rests: &mut Rests) -> bool {
+        seat.fall_asleep();
+        self.sleepers.iter().for_each(Sleepers::add);
+        let mut events = Events::of(&self.fds);
+        let (waited, timeout) = {
             let mut minding = None;
-            let timeout = if seat.is_kicked() || self.has_inbox.load_in_order() {
-                Some(Duration::ZERO)
-            } else {
-                self.timeout(deadline, &mut minding)
-            };
-            let found = self.wait(seat, timeout, &mut rests);
-            drop(minding);
-            if found || seat.is_kicked() || deadline.has_passed_at(|| self.engine.now()) {
-                return;
-            }
+            let timeout = self.timeout(seat, deadline, &mut minding);
+            (seat.wait(timeout, &mut events), timeout)
+        };
+        #[cfg(all(test, not(turnstile_loom)))]
+        self.waits.fetch_add(1, SeqCst);
+        self.sleepers.iter().for_each(Sleepers::remove);
+        let found = events.fire();
+        if let Err(error) = waited {
+            self.rest(&error, if found { Some(Duration::ZERO) } else { timeout }, rests);
         }
+        self.schedule_due_timers() | self.schedule_inbox() | found
     }
 
     /// How long the poller may sleep: until `deadline` or the next timer, if it must mind that.
     fn timeout<'a>(
         &'a self,
+        seat: &Seat<'_>,
         deadline: Deadline,
         minding: &mut Option<Minding<'a>>,
     ) -> Option<Duration> {
-        if deadline == Deadline::NOW {
+        if seat.is_kicked() || self.has_inbox.load_in_order() || deadline == Deadline::NOW {
             return Some(Duration::ZERO);
         }
         match (deadline.instant(), self.timers.next_deadline()) {
@@ -248,40 +258,28 @@ impl Iomgr {
 
     /// This thread may not be back for the next timer, and others may sleep.
     fn hand_on_time(&self) {
-        if self.keeps_pollsets_apart()
-            && let Some(timer) = self.timers.next_deadline()
-            && !self.is_time_kept()
-            && !self.clock.is_minded(timer)
+        if let Some(timer) = self.timers.next_deadline()
+            && self.keeps_pollsets_apart()
         {
-            self.call();
+            self.hand_on_timer(timer);
         }
     }
 
-    /// One wait of a poller. Schedules what became ready, and says whether anything did.
-    fn wait(&self, seat: &Seat<'_>, timeout: Option<Duration>, rests: &mut Rests) -> bool {
-        let mut events = Events::of(&self.fds);
-        let waited = seat.wait(timeout, &mut events);
-        #[cfg(all(test, not(turnstile_loom)))]
-        self.waits.fetch_add(1, SeqCst);
-        self.sleepers.iter().for_each(Sleepers::remove);
-        let mut found = events.fire();
-        match waited {
-            // A signal: the loop goes on with what is left of the time (grpc#28037).
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                self.rest(&error, if found { Some(Duration::ZERO) } else { timeout }, rests)
-            }
-            Ok(()) => {}
+    #[inline(never)]
+    fn hand_on_timer(&self, timer: Instant) {
+        if !self.is_time_kept() && !self.clock.is_minded(timer) {
+            self.call();
         }
-        found |= self.schedule_due_timers();
-        found |= self.schedule_inbox();
-        found
     }
 
     /// Lets some time pass after a wait that failed, as the next one will fail at once, too; not more
     /// than the wait may have taken.
     #[cold]
     fn rest(&self, error: &io::Error, timeout: Option<Duration>, rests: &mut Rests) {
+        // A signal: the poller goes on with what is left of the time (grpc#28037).
+        if error.kind() == io::ErrorKind::Interrupted {
+            return;
+        }
         let now = self.engine.now();
         if self.trouble.is_new(error, now) {
             tracing::error!(

@@ -51,6 +51,11 @@ impl Worker {
         self.state.load(SeqCst) & POLLS != 0
     }
 
+    /// It polls, and nobody has kicked it.
+    fn polls_undisturbed(&self) -> bool {
+        self.state.load(SeqCst) == POLLS
+    }
+
     pub(super) fn is_kicked(&self) -> bool {
         self.state.load(SeqCst) & KICKED != 0
     }
@@ -158,23 +163,28 @@ impl State {
         worker
     }
 
-    /// Lets a poller leave behind which there is nobody, here or elsewhere. Gives it back, still here, if
-    /// that is not so.
-    fn dismiss_alone(&mut self, worker: Arc<Worker>) -> Result<Option<Left>, Arc<Worker>> {
-        // Who moves a pollset or shuts it down kicks everybody, so that this is where the next one waits.
-        let is_usual = !worker.is_kicked() && self.listed.is_none() && self.spare.is_none();
+    /// Whether this is a poller with nobody behind it, here or elsewhere, and is to find everything as it
+    /// was when it comes again: who moves a pollset or shuts it down kicks everybody.
+    fn is_alone(&self, worker: &Worker) -> bool {
+        self.workers.len() == 1
+            && self.spare.is_none()
+            && self.listed.is_none()
+            && worker.polls_undisturbed()
+            && !worker.pollable.turnstile().has_waiting()
+    }
+
+    /// Lets it leave. Somebody may have come behind it meanwhile, or the source may want to hear of it.
+    fn dismiss_alone(&mut self, worker: Arc<Worker>) -> Option<Left> {
         let turnstile = worker.pollable.turnstile();
-        if self.workers.len() != 1 || !is_usual || turnstile.has_waiting() {
-            return Err(worker);
-        }
-        let Some(listed) = self.workers.pop() else { return Err(worker) };
         turnstile.role().vacate();
-        // Somebody may have come before that, and waits.
-        if turnstile.has_waiting() || worker.pollable.minds_vacating() {
-            return Ok(Some(Left::of(worker, true)));
+        let is_quiet = !turnstile.has_waiting() && !worker.pollable.minds_vacating();
+        match self.workers.pop().filter(|_| is_quiet) {
+            Some(listed) => {
+                self.spare = Some((listed, worker));
+                None
+            }
+            None => Some(Left::of(worker, true)),
         }
-        self.spare = Some((listed, worker));
-        Ok(None)
     }
 
     /// Takes out somebody who leaves, and lets another one here inherit its role.
@@ -324,8 +334,10 @@ impl Pollset {
     pub(super) fn leave(&self, worker: Arc<Worker>) -> Option<Left> {
         let mut state = self.state.lock();
         self.count_out();
-        let left = state.dismiss_alone(worker);
-        left.unwrap_or_else(|worker| Some(state.dismiss(worker)))
+        match state.is_alone(&worker) {
+            true => state.dismiss_alone(worker),
+            false => Some(state.dismiss(worker)),
+        }
     }
 
     /// Whether it is in a set.
