@@ -62,23 +62,25 @@ impl Place {
 }
 
 /// Reads once, and asks for more than there ever is. False if there was nothing.
-type OnReadable = Box<dyn Fn(BorrowedFd<'_>) -> bool + Send + Sync>;
+pub trait OnReadable: Fn(BorrowedFd<'_>) -> bool + Send + Sync + 'static {}
+
+impl<F: Fn(BorrowedFd<'_>) -> bool + Send + Sync + 'static> OnReadable for F {}
 
 /// An fd that calls a function each time that it is readable, until this is dropped.
-pub struct Watch(Arc<Watched>);
+pub struct Watch<F: OnReadable>(Arc<Watched<F>>);
 
-struct Watched {
+struct Watched<F> {
     fd: Fd,
     iomgr: Arc<Iomgr>,
-    on_readable: OnReadable,
+    on_readable: F,
 }
 
-impl Watch {
+impl<F: OnReadable> Watch<F> {
     /// Threads at `place` wait for the fd, which does not block.
     ///
     /// # Errors
     /// The engine's.
-    pub fn new(place: &Place, fd: OwnedFd, on_readable: OnReadable) -> io::Result<Self> {
+    pub fn new(place: &Place, fd: OwnedFd, on_readable: F) -> io::Result<Self> {
         let Place { iomgr, pollset } = place;
         let fd = Fd::new(iomgr, fd)?;
         if let Some(target) = fd.poll_target() {
@@ -90,7 +92,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl<F: OnReadable> Drop for Watch<F> {
     fn drop(&mut self) {
         // It holds itself while it is armed.
         let _context = ExecCtx::enter();
@@ -98,7 +100,7 @@ impl Drop for Watch {
     }
 }
 
-impl Watched {
+impl<F: OnReadable> Watched<F> {
     /// Reads until the fd is drained, by a short read if an endpoint's is (see `tcp_endpoint`), and arms it.
     fn read_and_arm(self: &Arc<Self>) {
         loop {
@@ -112,7 +114,7 @@ impl Watched {
     }
 }
 
-impl Wake for Watched {
+impl<F: OnReadable> Wake for Watched<F> {
     fn wake(self: Arc<Self>) {
         Iomgr::submit_own(self, |it| &it.iomgr);
     }
@@ -122,7 +124,7 @@ impl Wake for Watched {
     }
 }
 
-impl Run for Watched {
+impl<F: OnReadable> Run for Watched<F> {
     fn run(self: Arc<Self>) {
         self.read_and_arm();
     }

@@ -6,7 +6,7 @@ use super::{Contender, Kick, Place, Then};
 use crate::pair;
 use std::hint::black_box;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use turnstile::bench::{self, Manager, Watch};
 
 pub(super) struct Engine {
@@ -42,19 +42,20 @@ impl Contender for Engine {
 
 struct Pollset {
     place: bench::Place,
-    watches: Vec<Watch>,
+    /// Held for as long as their fds are to be waited for.
+    watches: Vec<Box<dyn Send>>,
 }
 
 impl Place for Pollset {
     fn watch(&mut self, fd: OwnedFd, then: Then) -> io::Result<()> {
-        let on_readable = Box::new(move |fd: std::os::fd::BorrowedFd<'_>| {
+        let on_readable = move |fd: BorrowedFd<'_>| {
             let has_read = pair::read_once(fd);
             if has_read {
                 then();
             }
             has_read
-        });
-        self.watches.push(Watch::new(&self.place, fd, on_readable)?);
+        };
+        self.watches.push(Box::new(Watch::new(&self.place, fd, on_readable)?));
         Ok(())
     }
 
