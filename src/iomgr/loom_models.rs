@@ -1,7 +1,7 @@
 //! Models of the readiness cell: `RUSTFLAGS="--cfg turnstile_loom" cargo test --release loom_`.
 
 use super::readiness::{ReadinessCell, Reason};
-use crate::sync::Mutex;
+use crate::sync::{AtomicUsize, Mutex, Ordering::SeqCst};
 use crate::testing::CountingWaker;
 use loom::thread;
 use std::io;
@@ -43,6 +43,45 @@ fn an_event_is_seen_by_the_arming_or_fires_its_waker() {
             }
         }
         assert!(arm(&cell, &waker).is_pending(), "one event, used up twice");
+    });
+}
+
+/// A closure that is armed once reads each time that it is fired, and before it is armed. What was made
+/// ready before an event is read at the latest when that is found.
+#[test]
+fn what_comes_with_an_event_is_read_by_who_is_armed_once() {
+    loom::model(|| {
+        let cell = Arc::new(Mutex::<ReadinessCell>::default());
+        let (waker, sent) = (CountingWaker::new(), Arc::new(AtomicUsize::new(0)));
+        let sender = thread::spawn({
+            let (cell, sent) = (cell.clone(), sent.clone());
+            move || {
+                for _ in 0..2 {
+                    sent.fetch_add(1, SeqCst);
+                    event(&cell);
+                }
+            }
+        });
+        let read_and_arm = || {
+            loop {
+                let seen = sent.fetch_add(0, SeqCst);
+                let (armed, unused) = cell.lock().arm_once(waker.waker());
+                drop(unused);
+                if armed.is_pending() {
+                    return seen;
+                }
+            }
+        };
+        let (mut seen, mut runs) = (read_and_arm(), 0);
+        // In the middle of it, and when all is sent: it runs as often as it was fired.
+        if waker.count() > runs {
+            (seen, runs) = (read_and_arm(), runs + 1);
+        }
+        sender.join().unwrap();
+        while waker.count() > runs {
+            (seen, runs) = (read_and_arm(), runs + 1);
+        }
+        assert_eq!(seen, 2, "it was not fired for the last");
     });
 }
 

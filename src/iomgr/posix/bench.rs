@@ -61,38 +61,38 @@ impl Place {
     }
 }
 
-/// Reads once, and asks for more than there ever is. False if there was nothing.
-pub trait OnReadable: Fn(BorrowedFd<'_>) -> bool + Send + Sync + 'static {}
+/// Reads an fd once, and asks for more than there ever is. False if there was nothing.
+pub type Read = fn(BorrowedFd<'_>) -> bool;
 
-impl<F: Fn(BorrowedFd<'_>) -> bool + Send + Sync + 'static> OnReadable for F {}
-
-/// An fd that calls a function each time that it is readable, until this is dropped.
-pub struct Watch<F: OnReadable>(Arc<Watched<F>>);
+/// An fd that is read each time that it is readable, after which a function is called, until this is
+/// dropped.
+pub struct Watch<F: Fn() + Send + Sync + 'static>(Arc<Watched<F>>);
 
 struct Watched<F> {
     fd: Fd,
     iomgr: Arc<Iomgr>,
-    on_readable: F,
+    read: Read,
+    then: F,
 }
 
-impl<F: OnReadable> Watch<F> {
+impl<F: Fn() + Send + Sync + 'static> Watch<F> {
     /// Threads at `place` wait for the fd, which does not block.
     ///
     /// # Errors
     /// The engine's.
-    pub fn new(place: &Place, fd: OwnedFd, on_readable: F) -> io::Result<Self> {
+    pub fn new(place: &Place, fd: OwnedFd, read: Read, then: F) -> io::Result<Self> {
         let Place { iomgr, pollset } = place;
         let fd = Fd::new(iomgr, fd)?;
         if let Some(target) = fd.poll_target() {
             target.add_to(pollset)?;
         }
-        let watched = Arc::new(Watched { fd, iomgr: iomgr.clone(), on_readable });
+        let watched = Arc::new(Watched { fd, iomgr: iomgr.clone(), read, then });
         watched.read_and_arm();
         Ok(Self(watched))
     }
 }
 
-impl<F: OnReadable> Drop for Watch<F> {
+impl<F: Fn() + Send + Sync + 'static> Drop for Watch<F> {
     fn drop(&mut self) {
         // It holds itself while it is armed.
         let _context = ExecCtx::enter();
@@ -100,21 +100,34 @@ impl<F: OnReadable> Drop for Watch<F> {
     }
 }
 
-impl<F: OnReadable> Watched<F> {
-    /// Reads until the fd is drained, by a short read if an endpoint's is (see `tcp_endpoint`), and arms it.
+impl<F: Fn() + Send + Sync + 'static> Watched<F> {
+    /// Reads what there is, and arms the fd for what comes next.
     fn read_and_arm(self: &Arc<Self>) {
         loop {
-            while (self.on_readable)(self.fd.as_fd())
-                && (!self.fd.hears_of_ends() || self.fd.is_hung_up())
-            {}
+            if self.drain() {
+                (self.then)();
+            }
             if !matches!(self.fd.notify_once_on_read(self.clone().into()), Poll::Ready(Ok(()))) {
                 return;
             }
         }
     }
+
+    /// Reads until the fd is drained, which a short read says where it does to an endpoint (see
+    /// `tcp_endpoint`). True if there was something.
+    fn drain(&self) -> bool {
+        let mut has_read = false;
+        while (self.read)(self.fd.as_fd()) {
+            has_read = true;
+            if self.fd.hears_of_ends() && !self.fd.is_hung_up() {
+                break;
+            }
+        }
+        has_read
+    }
 }
 
-impl<F: OnReadable> Wake for Watched<F> {
+impl<F: Fn() + Send + Sync + 'static> Wake for Watched<F> {
     fn wake(self: Arc<Self>) {
         Iomgr::submit_own(self, |it| &it.iomgr);
     }
@@ -124,7 +137,7 @@ impl<F: OnReadable> Wake for Watched<F> {
     }
 }
 
-impl<F: OnReadable> Run for Watched<F> {
+impl<F: Fn() + Send + Sync + 'static> Run for Watched<F> {
     fn run(self: Arc<Self>) {
         self.read_and_arm();
     }

@@ -6,7 +6,7 @@ use super::{Contender, Kick, Place, Then};
 use crate::pair;
 use std::hint::black_box;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use turnstile::bench::{self, Manager, Watch};
 
 pub(super) struct Engine {
@@ -48,14 +48,7 @@ struct Pollset {
 
 impl Place for Pollset {
     fn watch(&mut self, fd: OwnedFd, then: Then) -> io::Result<()> {
-        let on_readable = move |fd: BorrowedFd<'_>| {
-            let has_read = pair::read_once(fd);
-            if has_read {
-                then();
-            }
-            has_read
-        };
-        self.watches.push(Box::new(Watch::new(&self.place, fd, on_readable)?));
+        self.watches.push(Box::new(Watch::new(&self.place, fd, pair::read_once, then)?));
         Ok(())
     }
 
