@@ -62,7 +62,7 @@ impl Place {
 }
 
 /// Reads an fd once, and asks for more than there ever is. False if there was nothing.
-pub type Read = fn(BorrowedFd<'_>) -> bool;
+type Read = fn(BorrowedFd<'_>) -> bool;
 
 /// An fd that is read each time that it is readable, after which a function is called, until this is
 /// dropped.

@@ -20,10 +20,12 @@ use std::time::Instant;
 const KICKED: u8 = 1;
 /// Has the poller's role.
 const POLLS: u8 = 2;
+/// Its pollset waits elsewhere now, or never again: it was kicked for that.
+const ASTRAY: u8 = 4;
 
 /// A thread inside [`Pollset::enter`] or in the poller's seat.
 pub(super) struct Worker {
-    /// `KICKED | POLLS` bits. Written under the lock of the worker's pollset; the poller reads it
+    /// `KICKED | POLLS | ASTRAY` bits. Written under the lock of the worker's pollset; the poller reads it
     /// without, and so it is sequentially consistent with the role that says it is asleep.
     state: AtomicU8,
     /// Goes with the lock of the worker's pollset.
@@ -51,9 +53,9 @@ impl Worker {
         self.state.load(SeqCst) & POLLS != 0
     }
 
-    /// It polls, and nobody has kicked it.
-    fn polls_undisturbed(&self) -> bool {
-        self.state.load(SeqCst) == POLLS
+    /// It polls where those do who come to its pollset now.
+    fn polls_here(&self) -> bool {
+        self.state.load(SeqCst) & (POLLS | ASTRAY) == POLLS
     }
 
     pub(super) fn is_kicked(&self) -> bool {
@@ -163,13 +165,13 @@ impl State {
         worker
     }
 
-    /// Whether this is a poller with nobody behind it, here or elsewhere, and is to find everything as it
-    /// was when it comes again: who moves a pollset or shuts it down kicks everybody.
+    /// Whether this is a poller with nobody behind it, here or elsewhere, and finds everything as it was
+    /// when it comes again.
     fn is_alone(&self, worker: &Worker) -> bool {
         self.workers.len() == 1
             && self.spare.is_none()
             && self.listed.is_none()
-            && worker.polls_undisturbed()
+            && worker.polls_here()
             && !worker.pollable.turnstile().has_waiting()
     }
 
@@ -240,16 +242,11 @@ impl State {
         self.pollable.as_ref()
     }
 
-    /// Makes everybody leave, and gives the pollables whose pollers must be interrupted for it.
+    /// Makes everybody leave, and gives the pollers that must be interrupted for it.
     #[must_use]
-    fn kick_everybody(&self) -> Vec<Arc<Pollable>> {
-        let mut pollers = Vec::new();
-        for worker in &self.workers {
-            if worker.polls() {
-                pollers.push(worker.pollable.clone());
-            }
-            worker.set_and_wake(KICKED);
-        }
+    fn kick_everybody(&self, bits: u8) -> Vec<Arc<Worker>> {
+        let pollers = self.workers.iter().filter(|worker| worker.polls()).cloned().collect();
+        self.workers.iter().for_each(|worker| worker.set_and_wake(bits));
         pollers
     }
 }
@@ -374,13 +371,13 @@ impl Pollset {
     ) {
         let before = (mem::replace(&mut state.pollable, pollable), state.spare.take());
         let listed = state.listed.take();
-        let pollers = state.kick_everybody();
+        let pollers = state.kick_everybody(KICKED | ASTRAY);
         drop(state);
         if let Some((at, index)) = listed {
             at.turnstile().forget(&at, self, index);
         }
         drop(before);
-        pollers.iter().for_each(|pollable| pollable.interrupt());
+        pollers.iter().for_each(|poller| poller.pollable.interrupt());
     }
 
     /// Makes one worker leave: one that waits, else one that polls. With no worker here, the next
@@ -393,9 +390,9 @@ impl Pollset {
         match state.workers.iter().find(|worker| !worker.is_kicked()) {
             Some(poller) => {
                 poller.set(KICKED);
-                let pollable = poller.pollable.clone();
+                let poller = poller.clone();
                 drop(state);
-                pollable.interrupt();
+                poller.pollable.interrupt();
             }
             None => state.kick_kept = state.workers.is_empty(),
         }
@@ -403,8 +400,8 @@ impl Pollset {
 
     /// Makes every worker leave.
     pub(crate) fn kick_all(&self) {
-        let pollers = self.state.lock().kick_everybody();
-        pollers.iter().for_each(|pollable| pollable.interrupt());
+        let pollers = self.state.lock().kick_everybody(KICKED);
+        pollers.iter().for_each(|poller| poller.pollable.interrupt());
     }
 
     /// Makes every worker leave and lets none in again, and waits for nothing any more. `done` is
@@ -423,9 +420,9 @@ impl Pollset {
             return done.wake_by_ref();
         }
         state.phase = Phase::Closing(done.clone());
-        let pollers = state.kick_everybody();
+        let pollers = state.kick_everybody(KICKED | ASTRAY);
         drop(state);
         drop(pollable);
-        pollers.iter().for_each(|pollable| pollable.interrupt());
+        pollers.iter().for_each(|poller| poller.pollable.interrupt());
     }
 }
