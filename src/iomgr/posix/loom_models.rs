@@ -1,5 +1,6 @@
 //! Models of the turnstile, and of the way in which a sleeping poller is interrupted.
 
+mod calling;
 mod hanging_up;
 mod sharing;
 mod watching;

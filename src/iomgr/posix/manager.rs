@@ -187,7 +187,7 @@ impl Iomgr {
             self.poll(&seat, deadline);
             // The next poller is chosen before any closure runs.
             drop(seat);
-            self.hand_on_time();
+            self.hand_on();
         }
     }
 
@@ -256,20 +256,22 @@ impl Iomgr {
         self.clock.is_by_clock(&*self.engine, &self.timers, &self.trouble)
     }
 
-    /// This thread may not be back for the next timer, and others may sleep.
-    fn hand_on_time(&self) {
-        if let Some(timer) = self.timers.next_deadline()
-            && self.keeps_pollsets_apart()
-        {
-            self.hand_on_timer(timer);
+    /// This thread may not be back for the next timer, nor for what it was called for after it had looked
+    /// for the last time, and others may sleep.
+    fn hand_on(&self) {
+        let Some(sleepers) = &self.sleepers else { return };
+        let timer = self.timers.next_deadline();
+        if self.has_inbox.load_in_order() || timer.is_some_and(|timer| self.is_unminded(timer)) {
+            // Whoever relied on this one has called nobody else.
+            sleepers.look();
+            self.call();
         }
     }
 
+    /// Whether nobody wakes for a timer.
     #[inline(never)]
-    fn hand_on_timer(&self, timer: Instant) {
-        if !self.is_time_kept() && !self.clock.is_minded(timer) {
-            self.call();
-        }
+    fn is_unminded(&self, timer: Instant) -> bool {
+        !self.is_time_kept() && !self.clock.is_minded(timer)
     }
 
     /// Lets some time pass after a wait that failed, as the next one will fail at once, too; not more

@@ -34,7 +34,7 @@ impl Sleepers {
     }
 
     /// Who called is heard.
-    fn look(&self) {
+    pub(super) fn look(&self) {
         if self.is_called.load_in_order() {
             self.is_called.swap(false, SeqCst);
         }

@@ -81,6 +81,8 @@ struct WorldState {
     set_to: Vec<Duration>,
     /// In the order in which they are called.
     pollables: Vec<Arc<Pollable>>,
+    /// What another thread does when somebody asks for the time, from this one on.
+    at: Option<(Duration, Action)>,
 }
 
 /// Milliseconds.
@@ -101,6 +103,11 @@ impl World {
     /// A point in time.
     fn at(&self, millis: u64) -> Instant {
         self.start + ms(millis)
+    }
+
+    /// Has `action` done when somebody asks for the time, from this one on.
+    fn act_at(&self, millis: u64, action: impl FnOnce() + Send + 'static) {
+        self.state.lock().unwrap().at = Some((ms(millis), Box::new(action)));
     }
 
     fn deadline(&self, millis: u64) -> Deadline {
@@ -273,7 +280,13 @@ impl PollingEngine for Scripted {
     fn now(&self) -> Instant {
         let mut state = self.world.state.lock().unwrap();
         state.looks += 1;
-        self.world.start + state.now
+        let now = state.now;
+        let due = state.at.take_if(|(at, _)| *at <= now);
+        drop(state);
+        if let Some((_, action)) = due {
+            action();
+        }
+        self.world.start + now
     }
 
     fn rest(&self, time: Duration) {

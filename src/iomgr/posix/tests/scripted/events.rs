@@ -1,18 +1,19 @@
 //! Batches of events, whoever they are for, and what happens while they are handed on.
 
-use super::Step::{self, Events, Meanwhile, Sleeps};
-use super::{Clock, Part, ms, scripted, work};
+use super::Step::{self, Events, Meanwhile, Sleeps, UntilWoken};
+use super::{Clock, Part, elsewhere, ms, scripted, work};
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::posix::engine::Key;
 use crate::iomgr::posix::fd::Fd;
 use crate::iomgr::posix::manager::Iomgr;
 use crate::iomgr::posix::pollset::Pollset;
 use crate::iomgr::posix::sys::Readiness;
-use crate::iomgr::posix::tests::Says;
+use crate::iomgr::posix::tests::{PATIENCE, Says};
 use crate::testing::CountingWaker;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Wake, Waker};
+use std::thread;
 
 const READABLE: Readiness = Readiness { read: true, write: false, error: false, hang_up: false };
 
@@ -138,4 +139,27 @@ fn a_closure_from_outside_ends_the_wait() {
     script.add([Step::Passes(3), Meanwhile(Box::new(put_off))]);
     work(&iomgr, &pollset, script.world.deadline(10));
     assert_eq!((said.try_recv(), script.world.elapsed()), (Ok(()), ms(3)));
+}
+
+/// Two threads sleep at pollables of their own. The one that is called for the closure has looked for the
+/// last time, as its time is over, and may not be back for long.
+#[test]
+fn who_is_called_as_it_leaves_calls_another() {
+    let (iomgr, script) = scripted(Clock::Works);
+    let (world, pollset) = (&script.world, Pollset::new());
+    let (other_pollset, other_script) = elsewhere(world);
+    let (says, said) = mpsc::channel();
+    world.act_at(10, {
+        let iomgr = iomgr.clone();
+        move || iomgr.put_off(Arc::new(Says(says)))
+    });
+    let (sleeps, is_asleep) = mpsc::channel();
+    other_script.add([UntilWoken(sleeps)]);
+    script.add([Sleeps]);
+    thread::scope(|scope| {
+        scope.spawn(|| work(&iomgr, &other_pollset, Deadline::NONE));
+        is_asleep.recv_timeout(PATIENCE).expect("the other one sleeps first");
+        work(&iomgr, &pollset, world.deadline(10));
+    });
+    assert_eq!(said.try_recv(), Ok(()));
 }

@@ -201,3 +201,27 @@ fn without_a_clock_nobody_is_called_while_another_one_wakes_in_time() {
     assert_eq!(script.timeouts(), [Some(ms(50))]);
     assert_eq!(other_script.timeouts(), [Some(ms(50))]);
 }
+
+/// The same when its time is over, and it was called after it has looked for the last time.
+#[test]
+fn without_a_clock_a_poller_that_is_called_as_it_leaves_hands_on_the_time() {
+    let (iomgr, script) = scripted(Clock::Missing);
+    let (world, rung, pollset) = (&script.world, Rung::default(), Pollset::new());
+    let (other_pollset, other_script) = elsewhere(world);
+    world.act_at(20, {
+        let (iomgr, timer, due) = (iomgr.clone(), rung.timer(world, "rings"), world.at(50));
+        move || {
+            iomgr.timer_init(due, timer);
+        }
+    });
+    let (sleeps, is_asleep) = mpsc::channel();
+    other_script.add([UntilWoken(sleeps), Sleeps]);
+    script.add([Sleeps]);
+    thread::scope(|scope| {
+        scope.spawn(|| work(&iomgr, &other_pollset, Deadline::NONE));
+        is_asleep.recv_timeout(PATIENCE).expect("the other one sleeps first");
+        work(&iomgr, &pollset, world.deadline(20));
+    });
+    assert_eq!(rung.take(), [("rings", ms(50))]);
+    assert_eq!(other_script.timeouts(), [None, Some(ms(30))]);
+}
