@@ -26,6 +26,7 @@ mod timekeeping;
 mod trouble;
 mod turnstile;
 mod watch;
+mod worker;
 
 mod address;
 mod bound;

@@ -5,8 +5,9 @@
 
 use super::events::Events;
 use super::pollee::Pollee;
-use super::pollset::{Left, Pollset, Worker};
+use super::pollset::{Left, Pollset};
 use super::turnstile::Turnstile;
+use super::worker::Worker;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};

@@ -7,97 +7,12 @@
 //! Lock order: neighbourhood, then pollset, then what a pollable keeps.
 
 use super::pollable::{Pollable, Seat};
-use crate::sync::{
-    AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard,
-    Ordering::{Relaxed, SeqCst},
-};
+use super::worker::Worker;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed};
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
-
-/// Must leave: somebody kicked it.
-const KICKED: u8 = 1;
-/// Has the poller's role.
-const POLLS: u8 = 2;
-/// Its pollset waits elsewhere now, or never again: it was kicked for that.
-const ASTRAY: u8 = 4;
-
-/// A thread inside [`Pollset::enter`] or in the poller's seat.
-pub(super) struct Worker {
-    /// `KICKED | POLLS | ASTRAY` bits. Written under the lock of the worker's pollset; the poller reads it
-    /// without, and so it is sequentially consistent with the role that says it is asleep.
-    state: AtomicU8,
-    /// Goes with the lock of the worker's pollset.
-    changed: Condvar,
-    /// Where it waits.
-    pollable: Arc<Pollable>,
-}
-
-impl Worker {
-    #[cold]
-    fn at(pollable: &Arc<Pollable>) -> Arc<Self> {
-        let (state, changed) = (AtomicU8::new(0), Condvar::new());
-        Arc::new(Self { state, changed, pollable: pollable.clone() })
-    }
-
-    pub(super) fn pollable(&self) -> &Arc<Pollable> {
-        &self.pollable
-    }
-
-    pub(super) fn is_waiting(&self) -> bool {
-        self.state.load(SeqCst) == 0
-    }
-
-    pub(super) fn polls(&self) -> bool {
-        self.state.load(SeqCst) & POLLS != 0
-    }
-
-    /// It polls where those do who come to its pollset now.
-    fn polls_here(&self) -> bool {
-        self.state.load(SeqCst) & (POLLS | ASTRAY) == POLLS
-    }
-
-    pub(super) fn is_kicked(&self) -> bool {
-        self.state.load(SeqCst) & KICKED != 0
-    }
-
-    /// Gives the poller's role to a worker that nobody has seen since its pollset was locked.
-    pub(super) fn begin_to_poll(&self) {
-        self.state.store(POLLS, Relaxed);
-    }
-
-    /// Gives it the poller's role. Under the lock of the worker's pollset.
-    pub(super) fn appoint(&self) {
-        self.set(POLLS);
-    }
-
-    /// The same for one that waits on its condvar.
-    pub(super) fn appoint_and_wake(&self) {
-        self.set_and_wake(POLLS);
-    }
-
-    fn set(&self, bit: u8) {
-        self.state.fetch_or(bit, SeqCst);
-    }
-
-    fn set_and_wake(&self, bit: u8) {
-        self.set(bit);
-        self.changed.notify_one();
-    }
-
-    /// Waits on its condvar until it has the role, was kicked, or the deadline passed.
-    pub(super) fn wait<'a>(
-        &self,
-        mut state: MutexGuard<'a, State>,
-        deadline: Option<Instant>,
-    ) -> MutexGuard<'a, State> {
-        while self.is_waiting() && deadline.is_none_or(|deadline| deadline > Instant::now()) {
-            state = self.changed.wait_until(state, deadline);
-        }
-        state
-    }
-}
 
 /// A set of workers that wait for the same events, in the sense that a kick wakes one of them.
 pub(crate) struct Pollset {
@@ -153,14 +68,13 @@ impl State {
     fn admit(&mut self, home: &Arc<Pollable>) -> Arc<Worker> {
         let pollable = self.pollable.as_ref().unwrap_or(home);
         let (listed, worker) = match self.spare.take() {
-            Some(spare) if Arc::ptr_eq(&spare.0.pollable, pollable) => spare,
+            Some(spare) if Arc::ptr_eq(spare.0.pollable(), pollable) => spare,
             _ => {
                 let new = Worker::at(pollable);
                 (new.clone(), new)
             }
         };
-        // Nobody else has it before the lock is let go.
-        worker.state.store(0, Relaxed);
+        worker.begin();
         self.workers.push(listed);
         worker
     }
@@ -172,14 +86,14 @@ impl State {
             && self.spare.is_none()
             && self.listed.is_none()
             && worker.polls_here()
-            && !worker.pollable.turnstile().has_waiting()
+            && !worker.pollable().turnstile().has_waiting()
     }
 
     /// Lets it leave. Somebody may have come behind it meanwhile, or the source may want to hear of it.
     fn dismiss_alone(&mut self, worker: Arc<Worker>) -> Option<Left> {
-        let turnstile = worker.pollable.turnstile();
+        let turnstile = worker.pollable().turnstile();
         turnstile.role().vacate();
-        let is_quiet = !turnstile.has_waiting() && !worker.pollable.minds_vacating();
+        let is_quiet = !turnstile.has_waiting() && !worker.pollable().minds_vacating();
         match self.workers.pop().filter(|_| is_quiet) {
             Some(listed) => {
                 self.spare = Some((listed, worker));
@@ -193,7 +107,7 @@ impl State {
     #[inline(never)]
     fn dismiss(&mut self, worker: Arc<Worker>) -> Left {
         self.workers.retain(|it| !Arc::ptr_eq(it, &worker));
-        let (pollable, polled) = (&worker.pollable, worker.polls());
+        let (pollable, polled) = (worker.pollable(), worker.polls());
         let heir = self.waiting_at(pollable);
         let is_deserted = heir.is_none() && self.is_listed_at(pollable);
         let listed = self.listed.as_ref().filter(|_| is_deserted).map(|(_, index)| *index);
@@ -212,12 +126,12 @@ impl State {
 
     /// One that waits on its condvar for a seat at `pollable`.
     pub(super) fn waiting_at(&self, pollable: &Arc<Pollable>) -> Option<&Arc<Worker>> {
-        self.workers.iter().find(|it| it.is_waiting() && Arc::ptr_eq(&it.pollable, pollable))
+        self.workers.iter().find(|it| it.is_waiting() && Arc::ptr_eq(it.pollable(), pollable))
     }
 
     /// Whether anybody is here for `pollable`.
     pub(super) fn has_any_at(&self, pollable: &Arc<Pollable>) -> bool {
-        self.workers.iter().any(|it| Arc::ptr_eq(&it.pollable, pollable))
+        self.workers.iter().any(|it| Arc::ptr_eq(it.pollable(), pollable))
     }
 
     /// Whether the turnstile of `pollable` lists this pollset.
@@ -244,9 +158,9 @@ impl State {
 
     /// Makes everybody leave, and gives the pollers that must be interrupted for it.
     #[must_use]
-    fn kick_everybody(&self, bits: u8) -> Vec<Arc<Worker>> {
+    fn kick_everybody(&self, kick: fn(&Worker)) -> Vec<Arc<Worker>> {
         let pollers = self.workers.iter().filter(|worker| worker.polls()).cloned().collect();
-        self.workers.iter().for_each(|worker| worker.set_and_wake(bits));
+        self.workers.iter().for_each(|worker| kick(worker));
         pollers
     }
 }
@@ -314,7 +228,7 @@ impl Pollset {
             return None;
         }
         let worker = state.admit(home);
-        let state = worker.pollable.turnstile().take_place(self, state, &worker, deadline);
+        let state = worker.pollable().turnstile().take_place(self, state, &worker, deadline);
         let polls = worker.polls();
         drop(state);
         // Dropping the seat leaves the pollset, and hands on the role if it came with a kick.
@@ -371,13 +285,13 @@ impl Pollset {
     ) {
         let before = (mem::replace(&mut state.pollable, pollable), state.spare.take());
         let listed = state.listed.take();
-        let pollers = state.kick_everybody(KICKED | ASTRAY);
+        let pollers = state.kick_everybody(Worker::send_away);
         drop(state);
         if let Some((at, index)) = listed {
             at.turnstile().forget(&at, self, index);
         }
         drop(before);
-        pollers.iter().for_each(|poller| poller.pollable.interrupt());
+        pollers.iter().for_each(|poller| poller.pollable().interrupt());
     }
 
     /// Makes one worker leave: one that waits, else one that polls. With no worker here, the next
@@ -385,14 +299,14 @@ impl Pollset {
     pub(crate) fn kick(&self) {
         let mut state = self.state.lock();
         if let Some(worker) = state.workers.iter().find(|worker| worker.is_waiting()) {
-            return worker.set_and_wake(KICKED);
+            return worker.kick_and_wake();
         }
         match state.workers.iter().find(|worker| !worker.is_kicked()) {
             Some(poller) => {
-                poller.set(KICKED);
+                poller.kick();
                 let poller = poller.clone();
                 drop(state);
-                poller.pollable.interrupt();
+                poller.pollable().interrupt();
             }
             None => state.kick_kept = state.workers.is_empty(),
         }
@@ -400,8 +314,8 @@ impl Pollset {
 
     /// Makes every worker leave.
     pub(crate) fn kick_all(&self) {
-        let pollers = self.state.lock().kick_everybody(KICKED);
-        pollers.iter().for_each(|poller| poller.pollable.interrupt());
+        let pollers = self.state.lock().kick_everybody(Worker::kick_and_wake);
+        pollers.iter().for_each(|poller| poller.pollable().interrupt());
     }
 
     /// Makes every worker leave and lets none in again, and waits for nothing any more. `done` is
@@ -420,9 +334,9 @@ impl Pollset {
             return done.wake_by_ref();
         }
         state.phase = Phase::Closing(done.clone());
-        let pollers = state.kick_everybody(KICKED | ASTRAY);
+        let pollers = state.kick_everybody(Worker::send_away);
         drop(state);
         drop(pollable);
-        pollers.iter().for_each(|poller| poller.pollable.interrupt());
+        pollers.iter().for_each(|poller| poller.pollable().interrupt());
     }
 }

@@ -20,8 +20,9 @@
 //! Lock order: neighbourhood, then pollset.
 
 use super::pollable::Pollable;
-use super::pollset::{Left, Pollset, State, Worker};
+use super::pollset::{Left, Pollset, State};
 use super::role::Role;
+use super::worker::Worker;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::Instant;
