@@ -79,7 +79,8 @@ impl Fd {
 
     /// Whether [`is_hung_up`](Self::is_hung_up) is told of a peer that closes its side only, and not
     /// just of a connection that is broken or closed on both. When this no longer holds, it never will
-    /// again; what was read before one asks came with events of which it says how they were told.
+    /// again, unless the fd could not be had at its second pollable after all, when it is added anew to its
+    /// first; what was read before one asks came with events of which it says how they were told.
     pub(crate) fn hears_of_ends(&self) -> bool {
         self.always_hears_of_ends() || !self.pollee.is_shared()
     }

@@ -44,7 +44,7 @@ pub(crate) trait Source: Send + Sync {
     /// Ends a wait early.
     fn wake(&self) -> io::Result<()>;
 
-    /// Whether it wants to hear of that.
+    /// Whether it wants to hear when its poller leaves: see [`vacated`](Self::vacated).
     fn minds_vacating(&self) -> bool {
         false
     }

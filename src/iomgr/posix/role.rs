@@ -81,6 +81,8 @@ impl Role {
     }
 
     /// Whether the poller is going to look at what it waits for anyway: it was called, or it is yet to come.
+    /// One that was called may leave instead. Then its heir looks, or its source does for others
+    /// ([`vacated`](super::pollable::Source::vacated)), and the manager for what is not the source's.
     pub(super) fn will_look(&self) -> bool {
         matches!(self.0.load_in_order(), AWAKE | CALLED)
     }
