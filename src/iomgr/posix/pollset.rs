@@ -83,7 +83,6 @@ impl State {
     /// when it comes again.
     fn is_alone(&self, worker: &Worker) -> bool {
         self.workers.len() == 1
-            && self.spare.is_none()
             && self.listed.is_none()
             && worker.polls_here()
             && !worker.pollable().turnstile().has_waiting()
@@ -94,19 +93,17 @@ impl State {
         let turnstile = worker.pollable().turnstile();
         turnstile.role().vacate();
         let is_quiet = !turnstile.has_waiting() && !worker.pollable().minds_vacating();
-        match self.workers.pop().filter(|_| is_quiet) {
-            Some(listed) => {
-                self.spare = Some((listed, worker));
-                None
-            }
-            None => Some(Left::of(worker, true)),
-        }
+        let left = (!is_quiet).then(|| Left::of(worker.clone(), true));
+        self.spare = self.workers.pop().map(|listed| (listed, worker));
+        left
     }
 
     /// Takes out somebody who leaves, and lets another one here inherit its role.
     #[inline(never)]
     fn dismiss(&mut self, worker: Arc<Worker>) -> Left {
-        self.workers.retain(|it| !Arc::ptr_eq(it, &worker));
+        let index = self.workers.iter().position(|it| Arc::ptr_eq(it, &worker));
+        let listed = index.map(|index| self.workers.remove(index));
+        self.spare = listed.filter(|_| !worker.is_astray()).map(|it| (it, worker.clone()));
         let (pollable, polled) = (worker.pollable(), worker.polls());
         let heir = self.waiting_at(pollable);
         let is_deserted = heir.is_none() && self.is_listed_at(pollable);

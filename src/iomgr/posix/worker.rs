@@ -57,6 +57,11 @@ impl Worker {
         self.state.load(SeqCst) & (POLLS | ASTRAY) == POLLS
     }
 
+    /// Those who come to its pollset now wait elsewhere.
+    pub(super) fn is_astray(&self) -> bool {
+        self.state.load(SeqCst) & ASTRAY != 0
+    }
+
     pub(super) fn is_kicked(&self) -> bool {
         self.state.load(SeqCst) & KICKED != 0
     }
