@@ -16,7 +16,7 @@ const POLLS: u8 = 2;
 /// Its pollset waits elsewhere now, or never again: it was kicked for that.
 const ASTRAY: u8 = 4;
 
-/// A thread inside [`Pollset::enter`] or in the poller's seat.
+/// A thread inside [`Pollset::enter`](super::pollset::Pollset::enter) or in the poller's seat.
 pub(super) struct Worker {
     /// `KICKED | POLLS | ASTRAY` bits. Written under the lock of the worker's pollset; the poller reads it
     /// without, and so it is sequentially consistent with the role that says it is asleep.
