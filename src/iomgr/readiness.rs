@@ -62,23 +62,16 @@ impl ReadinessCell {
     /// The reason of the shutdown, at once and every time.
     #[inline]
     pub(crate) fn arm(&mut self, waker: &Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
-        if matches!(self, Self::Ready) {
-            *self = Self::NotReady;
-            (Poll::Ready(Ok(())), None)
-        } else if matches!(self, Self::NotReady) {
-            *self = Self::Armed(waker.clone());
-            (Poll::Pending, None)
-        } else {
-            self.arm_again(waker)
-        }
-    }
-
-    #[cold]
-    fn arm_again(&mut self, waker: &Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
         match self {
-            Self::Shutdown(reason) => (Poll::Ready(Err(reason.to_error())), None),
+            Self::Ready => {
+                *self = Self::NotReady;
+                (Poll::Ready(Ok(())), None)
+            }
             Self::Armed(armed) if armed.will_wake(waker) => (Poll::Pending, None),
-            _ => (Poll::Pending, mem::replace(self, Self::Armed(waker.clone())).into_waker()),
+            Self::NotReady | Self::Armed(_) | Self::ArmedOnce(_) => {
+                (Poll::Pending, mem::replace(self, Self::Armed(waker.clone())).into_waker())
+            }
+            Self::Shutdown(reason) => (Poll::Ready(Err(reason.to_error())), None),
         }
     }
 
@@ -91,23 +84,14 @@ impl ReadinessCell {
     #[inline]
     pub(crate) fn arm_once(&mut self, waker: Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
         match self {
-            Self::NotReady => {
-                *self = Self::ArmedOnce(waker);
-                (Poll::Pending, None)
-            }
-            _ => self.arm_once_again(waker),
-        }
-    }
-
-    #[cold]
-    fn arm_once_again(&mut self, waker: Waker) -> (Poll<io::Result<()>>, Option<Waker>) {
-        match self {
             Self::Ready => {
                 *self = Self::NotReady;
                 (Poll::Ready(Ok(())), Some(waker))
             }
+            Self::NotReady | Self::Armed(_) | Self::ArmedOnce(_) => {
+                (Poll::Pending, mem::replace(self, Self::ArmedOnce(waker)).into_waker())
+            }
             Self::Shutdown(reason) => (Poll::Ready(Err(reason.to_error())), Some(waker)),
-            _ => (Poll::Pending, mem::replace(self, Self::ArmedOnce(waker)).into_waker()),
         }
     }
 
@@ -120,16 +104,11 @@ impl ReadinessCell {
     #[must_use]
     #[inline]
     pub(crate) fn set_ready(&mut self) -> Option<Waker> {
-        if matches!(self, Self::ArmedOnce(_)) {
-            return mem::take(self).into_waker();
+        match self {
+            Self::NotReady | Self::Armed(_) => mem::replace(self, Self::Ready).into_waker(),
+            Self::ArmedOnce(_) => mem::take(self).into_waker(),
+            Self::Ready | Self::Shutdown(_) => None,
         }
-        if matches!(self, Self::Armed(_)) {
-            return mem::replace(self, Self::Ready).into_waker();
-        }
-        if matches!(self, Self::NotReady) {
-            *self = Self::Ready;
-        }
-        None
     }
 
     /// Ends the cell: the armed waker is given back to be fired, and every later arming fails

@@ -6,6 +6,7 @@
 use super::events::Events;
 use super::pollee::Pollee;
 use super::pollset::{Left, Pollset};
+use super::role::Call;
 use super::turnstile::Turnstile;
 use super::worker::Worker;
 use std::io;
@@ -125,11 +126,13 @@ impl Pollable {
 
     /// The same, and says whether it does.
     pub(super) fn call(&self) -> bool {
-        let (must_wake, is_asleep) = self.turnstile.role().call();
-        if must_wake && let Err(error) = self.source.wake() {
+        let call = self.turnstile.role().call();
+        if call == Call::First
+            && let Err(error) = self.source.wake()
+        {
             tracing::error!(%error, "a poller cannot be woken");
         }
-        is_asleep
+        call != Call::InVain
     }
 
     /// Whether the poller is going to look at what it waits for anyway.

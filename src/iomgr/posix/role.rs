@@ -31,6 +31,17 @@ const CALLED: u8 = 3;
 
 pub(super) struct Role(AtomicU8);
 
+/// What has become of a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    /// The caller is to wake the source.
+    First,
+    /// Another one has done so.
+    Again,
+    /// Nobody is asleep.
+    InVain,
+}
+
 impl Role {
     pub(super) fn new() -> Self {
         let role = AtomicU8::new(VACANT);
@@ -68,16 +79,16 @@ impl Role {
         self.0.swap(VACANT, SeqCst);
     }
 
-    /// Whether the source must be woken, and whether there is somebody asleep.
-    pub(super) fn call(&self) -> (bool, bool) {
+    /// Calls whoever is asleep.
+    pub(super) fn call(&self) -> Call {
         let mut state = self.0.load_in_order();
         if state == ASLEEP {
             match self.0.compare_exchange(ASLEEP, CALLED, SeqCst, SeqCst) {
-                Ok(_) => return (true, true),
+                Ok(_) => return Call::First,
                 Err(now) => state = now,
             }
         }
-        (false, state == CALLED)
+        if state == CALLED { Call::Again } else { Call::InVain }
     }
 
     /// Whether the poller is going to look at what it waits for anyway: it was called, or it is yet to come.

@@ -180,13 +180,14 @@ impl Run for TcpListener {
 }
 
 impl Wake for TcpListener {
+    /// Only enqueues.
     fn wake(self: Arc<Self>) {
         if self.scheduled.claim() {
             Iomgr::submit_own(self, |it| &it.iomgr);
         }
     }
 
-    /// Only enqueues.
+    /// The same.
     fn wake_by_ref(self: &Arc<Self>) {
         if self.scheduled.claim() {
             self.iomgr.submit(self.clone());
