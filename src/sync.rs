@@ -35,6 +35,7 @@ macro_rules! load_in_order {
             impl LoadInOrder for $atomic {
                 type Value = $value;
 
+                #[inline]
                 fn load_in_order(&self) -> $value {
                     #[cfg(turnstile_loom)]
                     return self.$operation($nothing, Ordering::SeqCst);

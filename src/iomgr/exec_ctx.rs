@@ -57,6 +57,19 @@ impl ThreadList {
         }
     }
 
+    /// Ends a context. False if that is the outermost one and has collected something, which is to be run
+    /// first.
+    #[inline]
+    fn leave(&self) -> bool {
+        let depth = self.depth.get();
+        let is_done =
+            depth != 1 || self.ready.borrow().is_empty() && self.unused.borrow().is_empty();
+        if is_done {
+            self.depth.set(depth.saturating_sub(1));
+        }
+        is_done
+    }
+
     /// Drops what nobody uses any more, and what that adds.
     fn drop_unused(&self) {
         loop {
@@ -183,11 +196,11 @@ impl ExecCtx {
 }
 
 impl Drop for ExecCtx {
+    #[inline]
     fn drop(&mut self) {
-        if THIS_THREAD.try_with(|list| list.depth.get()).is_ok_and(|depth| depth == 1) {
+        while THIS_THREAD.try_with(|list| !list.leave()).unwrap_or(false) {
             self.flush();
         }
-        let _ = THIS_THREAD.try_with(|list| list.depth.set(list.depth.get().saturating_sub(1)));
     }
 }
 

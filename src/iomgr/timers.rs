@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The timers of one I/O manager.
+#[repr(C)] // What every look at an engine asks for comes first: see the manager.
 pub(crate) struct Timers {
+    /// When the earliest is due, in nanoseconds after `start`; [`NEVER`] if there is none. Stored under
+    /// the lock, and loaded without.
+    earliest: AtomicU64,
     /// A leaf lock: nothing is locked or run while it is held.
     state: Mutex<State>,
-    /// When the earliest is due, in nanoseconds after `start`; [`NEVER`] if there is none. Stored under
-    /// the lock, and loaded without, since every look at an engine asks for it.
-    earliest: AtomicU64,
     start: Instant,
 }
 
@@ -83,6 +84,7 @@ impl Timers {
     }
 
     /// When the next timer is due; a time that has passed may be given as a later one.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let earliest = self.earliest.load_in_order();
         (earliest != NEVER).then(|| self.start + Duration::from_nanos(earliest))

@@ -4,8 +4,7 @@ use super::engine::Key;
 use super::events::Events;
 use super::pollable::Source;
 use super::pollee::Pollee;
-use super::sys::{Epoll, EpollEvent, EventFd};
-use std::cell::RefCell;
+use super::sys::{Epoll, EpollRoom, EventFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -13,19 +12,13 @@ use std::time::Duration;
 
 /// How many events one call takes at most. More than that wait in the kernel for the next one, which does
 /// not sleep.
-const MAX_SLOTS: usize = 128;
+const MOST_EVENTS: usize = 128;
 
 pub(super) struct EpollSet {
     epoll: Epoll,
     wakeup: EventFd,
     /// There are other sets, which may have the same fds.
     is_one_of_many: bool,
-}
-
-thread_local! {
-    /// What a wait of this thread fills.
-    static SLOTS: RefCell<[EpollEvent; MAX_SLOTS]> =
-        const { RefCell::new([EpollEvent::EMPTY; MAX_SLOTS]) };
 }
 
 impl EpollSet {
@@ -46,7 +39,7 @@ impl EpollSet {
 
     fn new(is_one_of_many: bool) -> io::Result<Self> {
         let (epoll, wakeup) = (Epoll::new()?, EventFd::new()?);
-        epoll.add(wakeup.as_fd(), Key::WAKEUP.0, true)?;
+        epoll.add(wakeup.as_fd(), Key::WAKEUP.0, false)?;
         Ok(Self { epoll, wakeup, is_one_of_many })
     }
 }
@@ -70,25 +63,23 @@ impl Source for EpollSet {
     }
 
     fn wait(&self, timeout: Option<Duration>, events: &mut Events<'_>) -> io::Result<()> {
-        SLOTS.with_borrow_mut(|slots| {
-            let mut count = self.epoll.wait(slots, timeout)?;
-            loop {
-                for event in &slots[..count] {
-                    // What only wakes is edge triggered too: each signal is an event, and it need not
-                    // be drained.
-                    if event.key() != Key::WAKEUP.0 {
-                        events.add(Key(event.key()), event.readiness());
-                    }
+        let (mut room, mut timeout) = (EpollRoom::<MOST_EVENTS>::new(), timeout);
+        loop {
+            let came = self.epoll.wait(&mut room, timeout)?;
+            for event in came {
+                // What only wakes is edge triggered too: each signal is an event, and it need not be
+                // drained.
+                if event.key() != Key::WAKEUP.0 {
+                    events.add(Key(event.key()), event.readiness());
                 }
-                // What has come to this set alone, nobody else is told of: before Linux 5.7 that is all
-                // that comes until a woken thread runs.
-                if count < MAX_SLOTS || !self.is_one_of_many {
-                    break;
-                }
-                count = self.epoll.wait(slots, Some(Duration::ZERO))?;
             }
-            Ok(())
-        })
+            // What has come to this set alone, nobody else is told of: before Linux 5.7 that is all that
+            // comes until a woken thread runs.
+            if came.len() < MOST_EVENTS || !self.is_one_of_many {
+                return Ok(());
+            }
+            timeout = Some(Duration::ZERO);
+        }
     }
 
     fn wake(&self) -> io::Result<()> {

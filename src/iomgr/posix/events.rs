@@ -16,6 +16,7 @@ pub(super) struct Events<'a> {
 
 impl<'a> Events<'a> {
     /// None yet, for these fds.
+    #[inline]
     pub(super) fn of(fds: &'a FdTable) -> Self {
         Self {
             fds,
@@ -35,6 +36,7 @@ impl<'a> Events<'a> {
     }
 
     /// Fires what they fire. True if that is anything.
+    #[inline]
     pub(super) fn fire(&mut self) -> bool {
         self.fired.fire()
     }

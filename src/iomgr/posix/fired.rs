@@ -2,14 +2,13 @@
 
 #[cfg(not(turnstile_loom))]
 use std::cell::RefCell;
-use std::mem;
 use std::task::Waker;
 
 /// A list that allocates nothing: most waits find one event, and the list of the others is its thread's.
 #[derive(Default)]
 pub(super) struct Fired {
     first: Option<Waker>,
-    more: Vec<Waker>,
+    more: Option<Vec<Waker>>,
 }
 
 #[cfg(not(turnstile_loom))]
@@ -32,10 +31,10 @@ impl Fired {
     fn add_to_others(&mut self, waker: Waker) {
         // A model's threads are one thread of the system.
         #[cfg(not(turnstile_loom))]
-        if self.more.capacity() == 0 {
-            self.more = SPARE.try_with(RefCell::take).unwrap_or_default();
-        }
-        self.more.push(waker);
+        let spare = || SPARE.try_with(RefCell::take).unwrap_or_default();
+        #[cfg(turnstile_loom)]
+        let spare = Vec::new;
+        self.more.get_or_insert_with(spare).push(waker);
     }
 
     /// Wakes them in order. True if there were any.
@@ -43,15 +42,14 @@ impl Fired {
     pub(super) fn fire(&mut self) -> bool {
         let Some(first) = self.first.take() else { return false };
         first.wake();
-        if !self.more.is_empty() {
-            self.fire_others();
+        if let Some(more) = self.more.take() {
+            Self::fire_others(more);
         }
         true
     }
 
     #[inline(never)]
-    fn fire_others(&mut self) {
-        let mut more = mem::take(&mut self.more);
+    fn fire_others(mut more: Vec<Waker>) {
         more.drain(..).for_each(Waker::wake);
         #[cfg(not(turnstile_loom))]
         let _ = SPARE.try_with(|spare| spare.replace(more));
@@ -60,6 +58,6 @@ impl Fired {
     /// How many there are.
     #[cfg(all(test, not(turnstile_loom)))]
     pub(super) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, Vec::len)
     }
 }

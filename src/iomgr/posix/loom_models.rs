@@ -250,8 +250,7 @@ fn everybody_comes_along(sleepers: usize) {
                         return;
                     }
                     seat.fall_asleep();
-                    let timeout = seat.is_kicked().then_some(Duration::ZERO);
-                    seat.wait(timeout, &mut Events::of(&FdTable::default())).unwrap();
+                    seat.wait(None, &mut Events::of(&FdTable::default())).unwrap();
                 }
             })
         })

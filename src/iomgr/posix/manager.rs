@@ -23,7 +23,13 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 /// What a process's completion queues share.
+#[repr(C, align(64))] // What each wait looks at comes first, and is one line of the cache.
 pub(crate) struct Iomgr {
+    /// Where several poll at once.
+    sleepers: Option<Sleepers>,
+    /// There is something in the inbox. Set under its lock.
+    has_inbox: AtomicBool,
+    timers: Timers,
     engine: Box<dyn PollingEngine>,
     /// The engine's, as what follows.
     home: Arc<Pollable>,
@@ -32,16 +38,11 @@ pub(crate) struct Iomgr {
     fds: FdTable,
     /// Locked before a pollset.
     graph: Mutex<Graph>,
-    timers: Timers,
     clock: TimeKeeping,
     trouble: Trouble,
     /// Closures that were scheduled by threads outside any context, and those that were put off.
     /// A leaf lock.
     inbox: Mutex<Vec<Arc<dyn Run>>>,
-    /// There is something in it. Set under its lock.
-    has_inbox: AtomicBool,
-    /// Where several poll at once.
-    sleepers: Option<Sleepers>,
     /// How often a thread has come back from the engine.
     #[cfg(all(test, not(turnstile_loom)))]
     waits: AtomicUsize,
@@ -184,30 +185,31 @@ impl Iomgr {
         let until =
             if deadline == Deadline::NOW { Some(Instant::now()) } else { deadline.instant() };
         if let Some(seat) = pollset.enter(&self.home, until, is_idle) {
-            self.poll(&seat, deadline);
-            // The next poller is chosen before any closure runs.
-            drop(seat);
-            self.hand_on();
+            self.poll(seat, deadline);
         }
     }
 
     /// Waits for events as the poller.
-    fn poll(&self, seat: &Seat<'_>, deadline: Deadline) {
+    fn poll(&self, mut seat: Seat<'_>, deadline: Deadline) {
         let mut rests = Rests::default();
-        while !self.look(seat, deadline, &mut rests)
-            && !seat.is_kicked()
+        while !self.look(&seat, deadline, &mut rests)
             && !deadline.has_passed_at(|| self.engine.now())
+            && !seat.leave_if_kicked()
         {}
+        // The next poller is chosen before any closure runs.
+        drop(seat);
+        self.hand_on();
     }
 
     /// One wait of a poller. Schedules what became ready, and says whether anything did.
+    #[inline]
     fn look(&self, seat: &Seat<'_>, deadline: Deadline, rests: &mut Rests) -> bool {
         seat.fall_asleep();
         self.sleepers.iter().for_each(Sleepers::add);
         let mut events = Events::of(&self.fds);
         let (waited, timeout) = {
             let mut minding = None;
-            let timeout = self.timeout(seat, deadline, &mut minding);
+            let timeout = self.timeout(deadline, &mut minding);
             (seat.wait(timeout, &mut events), timeout)
         };
         #[cfg(all(test, not(turnstile_loom)))]
@@ -223,11 +225,10 @@ impl Iomgr {
     /// How long the poller may sleep: until `deadline` or the next timer, if it must mind that.
     fn timeout<'a>(
         &'a self,
-        seat: &Seat<'_>,
         deadline: Deadline,
         minding: &mut Option<Minding<'a>>,
     ) -> Option<Duration> {
-        if seat.is_kicked() || self.has_inbox.load_in_order() || deadline == Deadline::NOW {
+        if self.has_inbox.load_in_order() || deadline == Deadline::NOW {
             return Some(Duration::ZERO);
         }
         match (deadline.instant(), self.timers.next_deadline()) {
@@ -258,8 +259,17 @@ impl Iomgr {
 
     /// This thread may not be back for the next timer, nor for what it was called for after it had looked
     /// for the last time, and others may sleep.
+    #[inline]
     fn hand_on(&self) {
-        let Some(sleepers) = &self.sleepers else { return };
+        if let Some(sleepers) = &self.sleepers
+            && (self.has_inbox.load_in_order() || self.timers.next_deadline().is_some())
+        {
+            self.hand_on_to(sleepers);
+        }
+    }
+
+    #[inline(never)]
+    fn hand_on_to(&self, sleepers: &Sleepers) {
         let timer = self.timers.next_deadline();
         if self.has_inbox.load_in_order() || timer.is_some_and(|timer| self.is_unminded(timer)) {
             // Whoever relied on this one has called nobody else.
@@ -269,7 +279,6 @@ impl Iomgr {
     }
 
     /// Whether nobody wakes for a timer.
-    #[inline(never)]
     fn is_unminded(&self, timer: Instant) -> bool {
         !self.is_time_kept() && !self.clock.is_minded(timer)
     }

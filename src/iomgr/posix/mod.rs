@@ -27,6 +27,7 @@ mod trouble;
 mod turnstile;
 mod watch;
 mod worker;
+mod workers;
 
 mod address;
 mod bound;

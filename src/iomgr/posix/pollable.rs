@@ -5,7 +5,7 @@
 
 use super::events::Events;
 use super::pollee::Pollee;
-use super::pollset::{Left, Pollset};
+use super::pollset::{Leaves, Left, Pollset};
 use super::role::Call;
 use super::turnstile::Turnstile;
 use super::worker::Worker;
@@ -46,6 +46,7 @@ pub(crate) trait Source: Send + Sync {
     fn wake(&self) -> io::Result<()>;
 
     /// Whether it wants to hear when its poller leaves: see [`vacated`](Self::vacated).
+    #[inline]
     fn minds_vacating(&self) -> bool {
         false
     }
@@ -102,6 +103,7 @@ impl Pollable {
         }
     }
 
+    #[inline]
     pub(super) fn turnstile(&self) -> &Turnstile {
         &self.turnstile
     }
@@ -112,7 +114,7 @@ impl Pollable {
     }
 
     /// A worker has left: somebody else takes its role, or its source hears that nobody does.
-    fn hand_on(&self, pollset: &Arc<Pollset>, left: Left) {
+    pub(super) fn hand_on(&self, pollset: &Arc<Pollset>, left: Left) {
         if self.turnstile.hand_on(pollset, &left) && self.minds_vacating {
             self.source.vacated();
         }
@@ -127,12 +129,17 @@ impl Pollable {
     /// The same, and says whether it does.
     pub(super) fn call(&self) -> bool {
         let call = self.turnstile.role().call();
-        if call == Call::First
-            && let Err(error) = self.source.wake()
-        {
-            tracing::error!(%error, "a poller cannot be woken");
+        if call == Call::First {
+            self.wake();
         }
         call != Call::InVain
+    }
+
+    /// The same for a poller that sleeps, or is about to, and has not been called for this.
+    pub(super) fn wake(&self) {
+        if let Err(error) = self.source.wake() {
+            tracing::error!(%error, "a poller cannot be woken");
+        }
     }
 
     /// Whether the poller is going to look at what it waits for anyway.
@@ -144,7 +151,7 @@ impl Pollable {
 /// The poller's seat: who has it may poll. Leaving it hands the role on.
 pub(super) struct Seat<'a> {
     pollset: &'a Arc<Pollset>,
-    /// `None` only while it is dropped.
+    /// `None` when it has left.
     worker: Option<Arc<Worker>>,
 }
 
@@ -153,22 +160,28 @@ impl<'a> Seat<'a> {
         Self { pollset, worker: Some(worker) }
     }
 
+    #[inline]
     fn worker(&self) -> &Arc<Worker> {
         self.worker.as_ref().expect("only drop takes it")
     }
 
     /// Where it is.
+    #[inline]
     pub(super) fn pollable(&self) -> &Arc<Pollable> {
         self.worker().pollable()
     }
 
-    /// Whether the poller must leave its seat.
-    pub(super) fn is_kicked(&self) -> bool {
-        self.worker().is_kicked()
+    /// Leaves it if the poller was kicked, and says whether that is so.
+    #[inline]
+    pub(super) fn leave_if_kicked(&mut self) -> bool {
+        self.worker =
+            self.worker.take().and_then(|worker| self.pollset.leave(worker, Leaves::IfKicked));
+        self.worker.is_none()
     }
 
     /// Says that this thread is about to sleep. What it looks for after this, and does not find, it
     /// is woken for.
+    #[inline]
     pub(super) fn fall_asleep(&self) {
         self.pollable().turnstile().role().fall_asleep();
     }
@@ -184,10 +197,10 @@ impl<'a> Seat<'a> {
 }
 
 impl Drop for Seat<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let left = self.worker.take().and_then(|worker| self.pollset.leave(worker));
-        if let Some(left) = left {
-            left.worker.pollable().clone().hand_on(self.pollset, left);
+        if let Some(worker) = self.worker.take() {
+            self.pollset.leave(worker, Leaves::Now);
         }
     }
 }

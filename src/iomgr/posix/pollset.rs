@@ -4,183 +4,42 @@
 //! pollsets may share. A thread that comes in chooses it and shows itself under one lock, so that a
 //! pollset which moves to another pollable kicks everybody who chose the old one (grpc#14217).
 //!
+//! **Why no kick is lost.** Under the lock it says who is to leave. Then it wakes what that one sleeps in,
+//! which ends the wait that is under way or the next one, after which the poller looks, under the lock,
+//! whether it was meant. One that has left meanwhile leaves the next poller a wait that finds nothing.
+//!
 //! Lock order: neighbourhood, then pollset, then what a pollable keeps.
 
+mod state;
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests;
+
 use super::pollable::{Pollable, Seat};
-use super::worker::Worker;
+use super::worker::{Member, Worker};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed};
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+pub(super) use state::{Left, State};
+
 /// A set of workers that wait for the same events, in the sense that a kick wakes one of them.
+#[repr(C)] // As its state.
 pub(crate) struct Pollset {
-    /// Locked after a neighbourhood's lock, before a queue's.
-    state: Mutex<State>,
     /// How many threads are inside, counted before they look whether there is work, so that who
     /// makes work and then sees 0 need not lock. Changed under the lock; what orders it for those who
     /// read it without is how work is looked for: see [`enter`](Self::enter).
     present: AtomicUsize,
+    /// Locked after a neighbourhood's lock, before a queue's.
+    state: Mutex<State>,
 }
 
-#[derive(Default)]
-pub(super) struct State {
-    /// Those who wait on their condvars or are in a poller's seat.
-    workers: Vec<Arc<Worker>>,
-    /// One that has left, as the list and as its seat had it: the next one who comes to the same pollable
-    /// takes it over.
-    spare: Option<(Arc<Worker>, Arc<Worker>)>,
-    /// Where those who come in wait; `None` for where nobody has an fd.
-    pollable: Option<Arc<Pollable>>,
-    /// The pollable whose turnstile lists this pollset, and in which neighbourhood: set under both
-    /// locks.
-    pub(super) listed: Option<(Arc<Pollable>, usize)>,
-    /// The sets that it is in.
-    sets: Vec<u64>,
-    /// A kick that came when no worker was here.
-    kick_kept: bool,
-    phase: Phase,
-}
-
-#[derive(Default)]
-enum Phase {
-    #[default]
-    Open,
-    /// Nobody comes in; the waker is woken when the last worker leaves.
-    Closing(Waker),
-    Closed,
-}
-
-impl State {
-    /// Ends a shutdown when the last worker has left.
-    fn close_if_empty(&mut self) -> Option<Waker> {
-        if !self.workers.is_empty() || !matches!(self.phase, Phase::Closing(_)) {
-            return None;
-        }
-        match mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Closing(done) => Some(done),
-            Phase::Open | Phase::Closed => None,
-        }
-    }
-
-    /// Shows somebody who comes in, and waits at `home` if no fd decides where.
-    fn admit(&mut self, home: &Arc<Pollable>) -> Arc<Worker> {
-        let pollable = self.pollable.as_ref().unwrap_or(home);
-        let (listed, worker) = match self.spare.take() {
-            Some(spare) if Arc::ptr_eq(spare.0.pollable(), pollable) => spare,
-            _ => {
-                let new = Worker::at(pollable);
-                (new.clone(), new)
-            }
-        };
-        worker.begin();
-        self.workers.push(listed);
-        worker
-    }
-
-    /// Whether this is a poller with nobody behind it, here or elsewhere, and finds everything as it was
-    /// when it comes again.
-    fn is_alone(&self, worker: &Worker) -> bool {
-        self.workers.len() == 1
-            && self.listed.is_none()
-            && worker.polls_here()
-            && !worker.pollable().turnstile().has_waiting()
-    }
-
-    /// Lets it leave. Somebody may have come behind it meanwhile, or the source may want to hear of it.
-    fn dismiss_alone(&mut self, worker: Arc<Worker>) -> Option<Left> {
-        let turnstile = worker.pollable().turnstile();
-        turnstile.role().vacate();
-        let is_quiet = !turnstile.has_waiting() && !worker.pollable().minds_vacating();
-        let left = (!is_quiet).then(|| Left::of(worker.clone(), true));
-        self.spare = self.workers.pop().map(|listed| (listed, worker));
-        left
-    }
-
-    /// Takes out somebody who leaves, and lets another one here inherit its role.
-    #[inline(never)]
-    fn dismiss(&mut self, worker: Arc<Worker>) -> Left {
-        let index = self.workers.iter().position(|it| Arc::ptr_eq(it, &worker));
-        let listed = index.map(|index| self.workers.remove(index));
-        self.spare = listed.filter(|_| !worker.is_astray()).map(|it| (it, worker.clone()));
-        let (pollable, polled) = (worker.pollable(), worker.polls());
-        let heir = self.waiting_at(pollable);
-        let is_deserted = heir.is_none() && self.is_listed_at(pollable);
-        let listed = self.listed.as_ref().filter(|_| is_deserted).map(|(_, index)| *index);
-        let is_vacant = polled && heir.is_none();
-        let role = pollable.turnstile().role();
-        match heir {
-            Some(heir) if polled => {
-                role.hand_over();
-                heir.appoint_and_wake();
-            }
-            None if polled => role.vacate(),
-            _ => {}
-        }
-        Left { listed, done: self.close_if_empty(), ..Left::of(worker, is_vacant) }
-    }
-
-    /// One that waits on its condvar for a seat at `pollable`.
-    pub(super) fn waiting_at(&self, pollable: &Arc<Pollable>) -> Option<&Arc<Worker>> {
-        self.workers.iter().find(|it| it.is_waiting() && Arc::ptr_eq(it.pollable(), pollable))
-    }
-
-    /// Whether anybody is here for `pollable`.
-    pub(super) fn has_any_at(&self, pollable: &Arc<Pollable>) -> bool {
-        self.workers.iter().any(|it| Arc::ptr_eq(it.pollable(), pollable))
-    }
-
-    /// Whether the turnstile of `pollable` lists this pollset.
-    pub(super) fn is_listed_at(&self, pollable: &Arc<Pollable>) -> bool {
-        self.listed.as_ref().is_some_and(|(at, _)| Arc::ptr_eq(at, pollable))
-    }
-
-    /// The same for one neighbourhood of it.
-    pub(super) fn is_listed_in(&self, pollable: &Arc<Pollable>, neighbourhood: usize) -> bool {
-        let is_there =
-            |(at, index): &(_, usize)| Arc::ptr_eq(at, pollable) && *index == neighbourhood;
-        self.listed.as_ref().is_some_and(is_there)
-    }
-
-    /// Whether it is not shut down.
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
-    }
-
-    /// Where those who come in wait, if an fd decides that.
-    pub(super) fn pollable(&self) -> Option<&Arc<Pollable>> {
-        self.pollable.as_ref()
-    }
-
-    /// Makes everybody leave, and gives the pollers that must be interrupted for it.
-    #[must_use]
-    fn kick_everybody(&self, kick: fn(&Worker)) -> Vec<Arc<Worker>> {
-        let pollers = self.workers.iter().filter(|worker| worker.polls()).cloned().collect();
-        self.workers.iter().for_each(|worker| kick(worker));
-        pollers
-    }
-}
-
-/// What a worker that has left brings about, to be done without locks.
-pub(super) struct Left {
-    pub(super) worker: Arc<Worker>,
-    /// The worker polled, and nobody in its pollset takes the role.
-    pub(super) is_vacant: bool,
-    /// Nobody waits at the pollable any more, whose turnstile lists the pollset here.
-    pub(super) listed: Option<usize>,
-    done: Option<Waker>,
-}
-
-impl Left {
-    fn of(worker: Arc<Worker>, is_vacant: bool) -> Self {
-        Self { worker, is_vacant, listed: None, done: None }
-    }
-
-    /// Tells who waits for the last worker to leave.
-    pub(super) fn tell(self) {
-        self.done.into_iter().for_each(Waker::wake);
-    }
+/// When a poller leaves its seat.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaves {
+    Now,
+    IfKicked,
 }
 
 impl Pollset {
@@ -219,14 +78,13 @@ impl Pollset {
     ) -> Option<Seat<'a>> {
         let mut state = self.state.lock();
         self.present.store(self.present.load(Relaxed) + 1, Relaxed);
-        let must_leave = mem::take(&mut state.kick_kept) || !state.is_open();
-        if must_leave || !is_idle() {
+        if state.refuses() || !is_idle() {
             self.count_out();
             return None;
         }
         let worker = state.admit(home);
         let state = worker.pollable().turnstile().take_place(self, state, &worker, deadline);
-        let polls = worker.polls();
+        let polls = state.polls(&worker);
         drop(state);
         // Dropping the seat leaves the pollset, and hands on the role if it came with a kick.
         let seat = Seat::new(self, worker);
@@ -234,18 +92,61 @@ impl Pollset {
     }
 
     /// One less is present. Who still sees it here kicks in vain.
+    #[inline]
     fn count_out(&self) {
         self.present.store(self.present.load(Relaxed) - 1, Relaxed);
     }
 
-    /// Takes a worker out. Gives what is left to do, if there is anything.
-    pub(super) fn leave(&self, worker: Arc<Worker>) -> Option<Left> {
+    /// Takes a worker out, and does what that brings about; or gives it back, if it only `leaves` when it
+    /// was kicked and it was not.
+    pub(super) fn leave(
+        self: &Arc<Self>,
+        worker: Arc<Worker>,
+        leaves: Leaves,
+    ) -> Option<Arc<Worker>> {
         let mut state = self.state.lock();
-        self.count_out();
-        match state.is_alone(&worker) {
-            true => state.dismiss_alone(worker),
-            false => Some(state.dismiss(worker)),
+        if leaves == Leaves::IfKicked && !state.is_kicked(&worker) {
+            return Some(worker);
         }
+        self.count_out();
+        match state.take_lone_poller() {
+            Some(poller) => self.vacate(state, poller, worker),
+            None => self.dismiss(state, worker),
+        }
+        None
+    }
+
+    /// The only one leaves its seat.
+    #[inline]
+    fn vacate(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        poller: Member,
+        worker: Arc<Worker>,
+    ) {
+        let pollable = worker.pollable();
+        pollable.turnstile().role().vacate();
+        // Somebody may wait behind it in another pollset, or the source for this.
+        let is_heard = pollable.turnstile().has_waiting() || pollable.minds_vacating();
+        let left = is_heard.then(|| worker.clone());
+        state.spare = Some([poller.into_worker(), worker]);
+        drop(state);
+        if let Some(worker) = left {
+            self.hand_on(Left::of(worker, true));
+        }
+    }
+
+    /// One of many leaves.
+    #[cold]
+    fn dismiss(self: &Arc<Self>, mut state: MutexGuard<'_, State>, worker: Arc<Worker>) {
+        let left = state.dismiss(worker);
+        drop(state);
+        self.hand_on(left);
+    }
+
+    #[cold]
+    fn hand_on(self: &Arc<Self>, left: Left) {
+        left.worker.pollable().clone().hand_on(self, left);
     }
 
     /// Whether it is in a set.
@@ -282,37 +183,28 @@ impl Pollset {
     ) {
         let before = (mem::replace(&mut state.pollable, pollable), state.spare.take());
         let listed = state.listed.take();
-        let pollers = state.kick_everybody(Worker::send_away);
+        let kicked = state.kick_everybody(Member::send_away);
         drop(state);
         if let Some((at, index)) = listed {
             at.turnstile().forget(&at, self, index);
         }
         drop(before);
-        pollers.iter().for_each(|poller| poller.pollable().interrupt());
+        kicked.wake();
     }
 
     /// Makes one worker leave: one that waits, else one that polls. With no worker here, the next
     /// one to come leaves at once.
     pub(crate) fn kick(&self) {
-        let mut state = self.state.lock();
-        if let Some(worker) = state.workers.iter().find(|worker| worker.is_waiting()) {
-            return worker.kick_and_wake();
-        }
-        match state.workers.iter().find(|worker| !worker.is_kicked()) {
-            Some(poller) => {
-                poller.kick();
-                let poller = poller.clone();
-                drop(state);
-                poller.pollable().interrupt();
-            }
-            None => state.kick_kept = state.workers.is_empty(),
+        let kicked = self.state.lock().kick();
+        if let Some(pollable) = kicked {
+            pollable.wake();
         }
     }
 
     /// Makes every worker leave.
     pub(crate) fn kick_all(&self) {
-        let pollers = self.state.lock().kick_everybody(Worker::kick_and_wake);
-        pollers.iter().for_each(|poller| poller.pollable().interrupt());
+        let kicked = self.state.lock().kick_everybody(Member::kick);
+        kicked.wake();
     }
 
     /// Makes every worker leave and lets none in again, and waits for nothing any more. `done` is
@@ -323,17 +215,14 @@ impl Pollset {
             return;
         }
         // Dropped without the lock: it may be this pollset's alone.
-        let pollable = (state.pollable.take(), state.spare.take());
-        if state.workers.is_empty() {
-            state.phase = Phase::Closed;
-            drop(state);
-            drop(pollable);
-            return done.wake_by_ref();
-        }
-        state.phase = Phase::Closing(done.clone());
-        let pollers = state.kick_everybody(Worker::send_away);
+        let before = (state.pollable.take(), state.spare.take());
+        let is_empty = state.close(done);
+        let kicked = state.kick_everybody(Member::send_away);
         drop(state);
-        drop(pollable);
-        pollers.iter().for_each(|poller| poller.pollable().interrupt());
+        drop(before);
+        kicked.wake();
+        if is_empty {
+            done.wake_by_ref();
+        }
     }
 }

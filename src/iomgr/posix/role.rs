@@ -52,6 +52,7 @@ impl Role {
     }
 
     /// Takes the role if nobody has it, to fall asleep at once.
+    #[inline]
     pub(super) fn claim_asleep(&self) -> bool {
         self.0.compare_exchange(VACANT, ASLEEP, SeqCst, SeqCst).is_ok()
     }
@@ -62,6 +63,7 @@ impl Role {
     }
 
     /// The poller is about to sleep. What it looks for after this, and does not find, it is woken for.
+    #[inline]
     pub(super) fn fall_asleep(&self) {
         // Nobody but the poller makes it that, and it has just claimed it.
         if self.0.load(Relaxed) != ASLEEP {
@@ -75,6 +77,7 @@ impl Role {
     }
 
     /// The poller leaves.
+    #[inline]
     pub(super) fn vacate(&self) {
         self.0.swap(VACANT, SeqCst);
     }

@@ -21,6 +21,7 @@ impl Sleepers {
     }
 
     /// A poller is about to sleep.
+    #[inline]
     pub(super) fn add(&self) {
         self.count.fetch_add(1, SeqCst);
         // One who was called and found no sleeper must not keep others from calling this one.
@@ -28,12 +29,14 @@ impl Sleepers {
     }
 
     /// It is awake, and about to look: who calls after this calls another.
+    #[inline]
     pub(super) fn remove(&self) {
         self.count.fetch_sub(1, SeqCst);
         self.look();
     }
 
     /// Who called is heard.
+    #[inline]
     pub(super) fn look(&self) {
         if self.is_called.load_in_order() {
             self.is_called.swap(false, SeqCst);

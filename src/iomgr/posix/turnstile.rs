@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The role of a pollable's poller and the waiters that may inherit it.
+#[repr(align(64))] // Who kicks its poller reads what is beside it, and nothing that each wait writes.
 pub(super) struct Turnstile {
     role: Role,
     /// How many workers wait on condvars.
@@ -65,12 +66,12 @@ impl Turnstile {
     pub(super) fn take_place<'a>(
         &self,
         pollset: &'a Arc<Pollset>,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         worker: &Worker,
         deadline: Option<Instant>,
     ) -> MutexGuard<'a, State> {
         if self.role.claim_asleep() {
-            worker.begin_to_poll();
+            state.appoint(worker);
             return state;
         }
         self.stand_behind(pollset, state, worker, deadline)
@@ -90,20 +91,22 @@ impl Turnstile {
         }
         self.waiting.fetch_add(1, SeqCst);
         // The poller may have left before it could see this worker.
-        if worker.is_waiting() && self.role.claim_asleep() {
-            worker.appoint();
+        if state.is_waiting(worker) && self.role.claim_asleep() {
+            state.appoint(worker);
         }
-        let state = worker.wait(state, deadline);
+        let state = worker.wait(state, deadline, |state| !state.is_waiting(worker));
         self.waiting.fetch_sub(1, SeqCst);
         state
     }
 
     /// The poller's role.
+    #[inline]
     pub(super) fn role(&self) -> &Role {
         &self.role
     }
 
     /// Whether workers wait for the role.
+    #[inline]
     pub(super) fn has_waiting(&self) -> bool {
         self.waiting.load(SeqCst) > 0
     }
@@ -125,7 +128,7 @@ impl Turnstile {
         let index = (self.core)() % self.neighbourhoods.len();
         let mut neighbourhood = self.neighbourhoods[index].lock();
         let mut state = pollset.lock();
-        if worker.is_waiting() && !state.is_listed_at(pollable) {
+        if state.is_waiting(worker) && !state.is_listed_at(pollable) {
             state.listed = Some((pollable.clone(), index));
             neighbourhood.push(pollset.clone());
         }
@@ -159,7 +162,7 @@ impl Turnstile {
         let first = (self.core)() % count;
         for index in (first..count).chain(0..first) {
             for pollset in self.neighbourhoods[index].lock().iter() {
-                let state = pollset.lock();
+                let mut state = pollset.lock();
                 let Some(heir) = state.waiting_at(pollable) else { continue };
                 if self.role.claim_awake() {
                     heir.appoint_and_wake();

@@ -1,26 +1,12 @@
-//! A thread in a pollset: what it has, and what others ask of it.
+//! A thread in a pollset: where it waits, and what others ask of it.
 
 use super::pollable::Pollable;
-use super::pollset::State;
-use crate::sync::{
-    AtomicU8, Condvar, MutexGuard,
-    Ordering::{Relaxed, SeqCst},
-};
+use crate::sync::{Condvar, MutexGuard};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Must leave: somebody kicked it.
-const KICKED: u8 = 1;
-/// Has the poller's role.
-const POLLS: u8 = 2;
-/// Its pollset waits elsewhere now, or never again: it was kicked for that.
-const ASTRAY: u8 = 4;
-
 /// A thread inside [`Pollset::enter`](super::pollset::Pollset::enter) or in the poller's seat.
 pub(super) struct Worker {
-    /// `KICKED | POLLS | ASTRAY` bits. Written under the lock of the worker's pollset; the poller reads it
-    /// without, and so it is sequentially consistent with the role that says it is asleep.
-    state: AtomicU8,
     /// Goes with the lock of the worker's pollset.
     changed: Condvar,
     /// Where it waits.
@@ -28,93 +14,110 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// A new one.
+    /// One that waits at `pollable`.
     #[cold]
     pub(super) fn at(pollable: &Arc<Pollable>) -> Arc<Self> {
-        let (state, changed) = (AtomicU8::new(0), Condvar::new());
-        Arc::new(Self { state, changed, pollable: pollable.clone() })
+        Arc::new(Self { changed: Condvar::new(), pollable: pollable.clone() })
     }
 
+    #[inline]
     pub(super) fn pollable(&self) -> &Arc<Pollable> {
         &self.pollable
     }
 
+    /// Waits on its condvar until `is_over`, or the deadline passes.
+    pub(super) fn wait<'a, T>(
+        &self,
+        mut state: MutexGuard<'a, T>,
+        deadline: Option<Instant>,
+        is_over: impl Fn(&T) -> bool,
+    ) -> MutexGuard<'a, T> {
+        while !is_over(&state) && deadline.is_none_or(|deadline| deadline > Instant::now()) {
+            state = self.changed.wait_until(state, deadline);
+        }
+        state
+    }
+}
+
+/// What its pollset knows of a worker, under its lock.
+pub(super) struct Member {
+    worker: Arc<Worker>,
+    /// It has the poller's role.
+    polls: bool,
+    /// It must leave: somebody kicked it.
+    is_kicked: bool,
+    /// Its pollset waits elsewhere now, or never again: it was kicked for that.
+    is_astray: bool,
+}
+
+impl Member {
+    /// Somebody who comes in, and waits for the role.
+    #[inline]
+    pub(super) fn new(worker: Arc<Worker>) -> Self {
+        Self { worker, polls: false, is_kicked: false, is_astray: false }
+    }
+
+    pub(super) fn into_worker(self) -> Arc<Worker> {
+        self.worker
+    }
+
+    pub(super) fn is(&self, worker: &Worker) -> bool {
+        std::ptr::eq(&raw const *self.worker, worker)
+    }
+
+    /// Whether it waits at `pollable`, on its condvar or in the poller's seat.
+    pub(super) fn is_at(&self, pollable: &Arc<Pollable>) -> bool {
+        Arc::ptr_eq(&self.worker.pollable, pollable)
+    }
+
+    /// On its condvar, for the role.
     pub(super) fn is_waiting(&self) -> bool {
-        self.state.load(SeqCst) == 0
+        !self.polls && !self.is_kicked
     }
 
     pub(super) fn polls(&self) -> bool {
-        self.state.load(SeqCst) & POLLS != 0
-    }
-
-    /// Fresh again, for somebody who comes in. Nobody else has it.
-    pub(super) fn begin(&self) {
-        self.state.store(0, Relaxed);
+        self.polls
     }
 
     /// It polls where those do who come to its pollset now.
     pub(super) fn polls_here(&self) -> bool {
-        self.state.load(SeqCst) & (POLLS | ASTRAY) == POLLS
-    }
-
-    /// Those who come to its pollset now wait elsewhere.
-    pub(super) fn is_astray(&self) -> bool {
-        self.state.load(SeqCst) & ASTRAY != 0
+        self.polls && !self.is_astray
     }
 
     pub(super) fn is_kicked(&self) -> bool {
-        self.state.load(SeqCst) & KICKED != 0
+        self.is_kicked
     }
 
-    /// Gives the poller's role to a worker that nobody has seen since its pollset was locked.
-    pub(super) fn begin_to_poll(&self) {
-        self.state.store(POLLS, Relaxed);
+    pub(super) fn is_astray(&self) -> bool {
+        self.is_astray
     }
 
-    /// Gives it the poller's role. Under the lock of the worker's pollset.
-    pub(super) fn appoint(&self) {
-        self.set(POLLS);
+    /// Gives it the poller's role. Whoever waits on a condvar is woken by the caller.
+    pub(super) fn appoint(&mut self) {
+        self.polls = true;
     }
 
     /// The same for one that waits on its condvar.
-    pub(super) fn appoint_and_wake(&self) {
-        self.set_and_wake(POLLS);
+    pub(super) fn appoint_and_wake(&mut self) {
+        self.appoint();
+        self.worker.changed.notify_one();
     }
 
-    /// Makes a poller leave, which the caller interrupts. Under the lock of the worker's pollset, as what
-    /// follows.
-    pub(super) fn kick(&self) {
-        self.set(KICKED);
-    }
-
-    /// Makes it leave, whatever it does; a poller is to be interrupted, too.
-    pub(super) fn kick_and_wake(&self) {
-        self.set_and_wake(KICKED);
+    /// Makes it leave. Gives what the caller is to wake for that, without the lock: a poller that was not
+    /// kicked before sleeps there, or is about to.
+    #[must_use]
+    pub(super) fn kick(&mut self) -> Option<Arc<Pollable>> {
+        let was_kicked = std::mem::replace(&mut self.is_kicked, true);
+        if !self.polls {
+            self.worker.changed.notify_one();
+        }
+        (self.polls && !was_kicked).then(|| self.worker.pollable.clone())
     }
 
     /// The same, as its pollset waits elsewhere from now on, or never again.
-    pub(super) fn send_away(&self) {
-        self.set_and_wake(KICKED | ASTRAY);
-    }
-
-    fn set(&self, bits: u8) {
-        self.state.fetch_or(bits, SeqCst);
-    }
-
-    fn set_and_wake(&self, bits: u8) {
-        self.set(bits);
-        self.changed.notify_one();
-    }
-
-    /// Waits on its condvar until it has the role, was kicked, or the deadline passed.
-    pub(super) fn wait<'a>(
-        &self,
-        mut state: MutexGuard<'a, State>,
-        deadline: Option<Instant>,
-    ) -> MutexGuard<'a, State> {
-        while self.is_waiting() && deadline.is_none_or(|deadline| deadline > Instant::now()) {
-            state = self.changed.wait_until(state, deadline);
-        }
-        state
+    #[must_use]
+    pub(super) fn send_away(&mut self) -> Option<Arc<Pollable>> {
+        self.is_astray = true;
+        self.kick()
     }
 }

@@ -13,7 +13,6 @@ use loom::thread;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 /// An fd, and two pollsets with a list each that has it.
 struct World {
@@ -57,9 +56,8 @@ impl World {
         let is_idle = || !self.is_over.load(SeqCst);
         let Some(seat) = pollset.enter(pollable, None, is_idle) else { return };
         seat.fall_asleep();
-        let timeout = seat.is_kicked().then_some(Duration::ZERO);
         let mut events = Events::of(&self.fds);
-        seat.wait(timeout, &mut events).unwrap();
+        seat.wait(None, &mut events).unwrap();
         drop(seat);
         let found = events.fire();
         if found {

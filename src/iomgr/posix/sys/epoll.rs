@@ -3,6 +3,7 @@
 use super::{check, check_len, millis};
 use crate::forked;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -23,15 +24,21 @@ pub(crate) struct Readiness {
     pub(crate) hang_up: bool,
 }
 
-/// One slot of the buffer that [`Epoll::wait`] fills.
+/// What [`Epoll::wait`] tells of an fd.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct EpollEvent(libc::epoll_event);
 
-impl EpollEvent {
-    /// An empty slot.
-    pub(crate) const EMPTY: Self = Self(libc::epoll_event { events: 0, u64: 0 });
+/// Room for so many events, where a wait puts them.
+pub(crate) struct EpollRoom<const MANY: usize>([MaybeUninit<EpollEvent>; MANY]);
 
+impl<const MANY: usize> EpollRoom<MANY> {
+    pub(crate) const fn new() -> Self {
+        Self([const { MaybeUninit::uninit() }; MANY])
+    }
+}
+
+impl EpollEvent {
     /// The key that the fd was added with.
     pub(crate) fn key(&self) -> u64 {
         self.0.u64
@@ -113,28 +120,30 @@ impl Epoll {
             .map(drop)
     }
 
-    /// Waits for events, at most `timeout` (for ever with `None`), and gives how many came.
+    /// Waits for events, at most `timeout` (for ever with `None`), and gives those that came.
     ///
     /// # Errors
     /// `Interrupted` when a signal came; the caller knows its deadline and waits again.
-    pub(crate) fn wait(
+    pub(crate) fn wait<'a, const MANY: usize>(
         &self,
-        events: &mut [EpollEvent],
+        room: &'a mut EpollRoom<MANY>,
         timeout: Option<Duration>,
-    ) -> io::Result<usize> {
+    ) -> io::Result<&'a [EpollEvent]> {
         forked::check()?;
-        let room = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
-        // SAFETY: `EpollEvent` is a transparent wrapper of the kernel's struct, the slice is live, and
-        // the kernel writes at most `room` of them.
+        let most = libc::c_int::try_from(MANY).unwrap_or(libc::c_int::MAX);
+        // SAFETY: `EpollEvent` is a transparent wrapper of the kernel's struct, there is room for `most` of
+        // them, and the kernel writes no more.
         let count = unsafe {
             libc::epoll_wait(
                 self.0.as_raw_fd(),
-                events.as_mut_ptr().cast::<libc::epoll_event>(),
-                room,
+                room.0.as_mut_ptr().cast::<libc::epoll_event>(),
+                most,
                 millis(timeout),
             )
         };
-        check_len(count as libc::ssize_t)
+        let came = &room.0[..check_len(count as libc::ssize_t)?];
+        // SAFETY: the kernel has written as many as it says.
+        Ok(unsafe { came.assume_init_ref() })
     }
 }
 

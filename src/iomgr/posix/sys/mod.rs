@@ -19,7 +19,7 @@ mod sockaddr;
 mod socket;
 mod timerfd;
 
-pub(crate) use epoll::{Epoll, EpollEvent, Readiness, probe_exclusive};
+pub(crate) use epoll::{Epoll, EpollRoom, Readiness, probe_exclusive};
 pub(crate) use eventfd::{EventFd, drain};
 pub(crate) use fork::watch_forks;
 pub(crate) use poll::PollFds;
