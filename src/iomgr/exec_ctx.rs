@@ -206,7 +206,8 @@ impl Drop for ExecCtx {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::{ExecCtx, Run, schedule};
+    use super::{ExecCtx, Run, drop_later, schedule};
+    use bytes::Bytes;
     use std::sync::{Arc, Mutex};
 
     #[derive(Default)]
@@ -274,5 +275,33 @@ mod tests {
         let back = schedule(Arc::new(step(&log, "lost"))).expect_err("no context is open");
         back.run();
         assert_eq!(*log.0.lock().unwrap(), ["lost"]);
+    }
+
+    /// Bytes whose owner schedules a closure when it is dropped.
+    struct Owner(Arc<Log>);
+
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &[]
+        }
+    }
+
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            self.0.0.lock().unwrap().push("dropped");
+            schedule(Arc::new(step(&self.0, "scheduled"))).ok().unwrap();
+        }
+    }
+
+    #[test]
+    fn bytes_that_nobody_uses_go_when_the_outermost_context_ends() {
+        let log = Arc::new(Log::default());
+        let outer = ExecCtx::enter();
+        drop_later(Bytes::from_owner(Owner(log.clone())));
+        drop(ExecCtx::enter());
+        assert!(log.0.lock().unwrap().is_empty());
+        drop(outer);
+        assert_eq!(*log.0.lock().unwrap(), ["dropped", "scheduled"]);
+        assert!(schedule(Arc::new(step(&log, "late"))).is_err(), "no context is open");
     }
 }

@@ -1,7 +1,7 @@
 //! An epoll set as a source of events, and what interrupts who waits for it.
 
-use super::engine::Key;
 use super::events::Events;
+use super::fd_table::Key;
 use super::pollable::Source;
 use super::pollee::Pollee;
 use super::sys::{Epoll, EpollRoom, EventFd};
@@ -84,5 +84,61 @@ impl Source for EpollSet {
 
     fn wake(&self) -> io::Result<()> {
         self.wakeup.signal()
+    }
+}
+
+#[cfg(all(test, not(turnstile_loom)))]
+mod tests {
+    use super::{EpollSet, MOST_EVENTS};
+    use crate::iomgr::posix::events::Events;
+    use crate::iomgr::posix::fd_table::{FdTable, Key};
+    use crate::iomgr::posix::pollable::Source;
+    use crate::iomgr::posix::pollee::Pollee;
+    use crate::iomgr::posix::sys::EventFd;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// How many of more fds than one call takes are told of by the first wait.
+    fn told_at_once(set: &EpollSet) -> usize {
+        let peers: Vec<_> = (0..=MOST_EVENTS as u64)
+            .map(|number| {
+                let (fd, peer) = UnixStream::pair().unwrap();
+                let fd: Arc<OwnedFd> = Arc::new(fd.into());
+                set.add(&Pollee::alone(Key(number), fd.clone()), &fd).unwrap();
+                drop(peer);
+                fd
+            })
+            .collect();
+        let fds = FdTable::default();
+        let mut events = Events::of(&fds);
+        set.wait(Some(Duration::ZERO), &mut events).unwrap();
+        drop(peers);
+        events.told()
+    }
+
+    #[test]
+    fn a_set_that_may_be_the_only_one_to_hear_of_something_takes_all() {
+        let common = [(); 2].map(|()| EventFd::new().unwrap());
+        let set = EpollSet::one_of_many([common[0].as_fd(), common[1].as_fd()]).unwrap();
+        assert_eq!(told_at_once(&set), MOST_EVENTS + 1);
+        assert_eq!(told_at_once(&EpollSet::of_process().unwrap()), MOST_EVENTS);
+    }
+
+    #[test]
+    fn a_wake_before_a_wait_ends_one_and_a_new_set_has_none() {
+        let (set, fds) = (EpollSet::of_process().unwrap(), FdTable::default());
+        let wait = |millis| {
+            let start = std::time::Instant::now();
+            set.wait(Some(Duration::from_millis(millis)), &mut Events::of(&fds)).unwrap();
+            start.elapsed() >= Duration::from_millis(millis)
+        };
+        assert!(wait(10), "nobody has woken it");
+        for _ in 0..2 {
+            set.wake().unwrap();
+            set.wake().unwrap();
+            assert!(!wait(20_000) && wait(10));
+        }
     }
 }

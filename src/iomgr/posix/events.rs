@@ -1,7 +1,6 @@
 //! What one wait of a source tells of.
 
-use super::engine::Key;
-use super::fd_table::FdTable;
+use super::fd_table::{FdTable, Key};
 use super::fired::Fired;
 use super::sys::Readiness;
 

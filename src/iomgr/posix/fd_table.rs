@@ -10,12 +10,23 @@
 //! them up without a lock. There are as many as there were fds at a time.
 
 use super::cells::Cells;
-use super::engine::Key;
 use super::fired::Fired;
 use super::sys::Readiness;
 use crate::sync::Mutex;
 use std::io;
 use std::sync::{Arc, OnceLock};
+
+/// What an engine names an fd by. Never a pointer, and never used twice, so that an event that
+/// is still on its way when an fd goes cannot reach the fd that comes after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key(pub(crate) u64);
+
+impl Key {
+    /// Nobody's.
+    pub(crate) const NONE: Self = Self(0);
+    /// The engine's own wakeup fd.
+    pub(crate) const WAKEUP: Self = Self(u64::MAX);
+}
 
 /// How many bits of a key say at which place the fd is.
 const PLACE_BITS: u32 = 24;
@@ -120,8 +131,7 @@ fn new_chunk(number: usize) -> Chunk {
 
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
-    use super::{CHUNKS, FIRST, FdTable, PLACE_BITS, locate};
-    use crate::iomgr::posix::engine::Key;
+    use super::{CHUNKS, FIRST, FdTable, Key, PLACE_BITS, locate};
     use crate::iomgr::posix::fired::Fired;
     use crate::iomgr::posix::sys::Readiness;
     use crate::iomgr::posix::watch::Interest;

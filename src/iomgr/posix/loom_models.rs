@@ -140,6 +140,30 @@ fn the_role_goes_round_among_three_threads() {
     });
 }
 
+/// A pollset whose last waiter leaves is taken off the list, but not when another has come.
+#[test]
+fn who_comes_while_another_leaves_its_pollset_is_seen() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    let past = Instant::now();
+    model.check(move || {
+        let home = pollable();
+        let (comes_and_goes, other) = (Pollset::new(), Pollset::new());
+        let seat = other.enter(&home, None, || true).expect("nobody is here");
+        let goes = thread::spawn({
+            let (home, pollset) = (home.clone(), comes_and_goes.clone());
+            move || drop(pollset.enter(&home, Some(past), || true))
+        });
+        let comes = thread::spawn({
+            let (home, pollset) = (home.clone(), comes_and_goes);
+            move || assert!(pollset.enter(&home, None, || true).is_some())
+        });
+        drop(seat);
+        goes.join().unwrap();
+        comes.join().unwrap();
+    });
+}
+
 /// grpc#12413.
 #[test]
 fn a_kicked_waiter_does_not_take_the_role_with_it() {
@@ -173,6 +197,26 @@ fn a_kick_is_noticed_by_the_poller_or_by_the_next_to_come() {
         });
         pollset.kick();
         worker.join().unwrap();
+    });
+}
+
+/// A wake of one may end the wait of the other, and must not be the other's last.
+#[test]
+fn kicks_of_two_pollsets_at_one_pollable_are_both_noticed() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let (iomgr, pollsets) = (iomgr(), [(); 2].map(|()| Pollset::new()));
+        let workers = pollsets.clone().map(|pollset| {
+            let iomgr = iomgr.clone();
+            thread::spawn(move || iomgr.work(&pollset, Deadline::NONE, || true))
+        });
+        for pollset in &pollsets {
+            pollset.kick();
+        }
+        for worker in workers {
+            worker.join().unwrap();
+        }
     });
 }
 

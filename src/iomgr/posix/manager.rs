@@ -23,16 +23,17 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 /// What a process's completion queues share.
-#[repr(C, align(64))] // What each wait looks at comes first, and is one line of the cache.
+#[repr(C, align(64))] // What each wait looks at comes first: up to the earliest timer, one line of the cache.
 pub(crate) struct Iomgr {
     /// Where several poll at once.
     sleepers: Option<Sleepers>,
     /// There is something in the inbox. Set under its lock.
     has_inbox: AtomicBool,
+    /// The engine's.
+    home: Arc<Pollable>,
     timers: Timers,
     engine: Box<dyn PollingEngine>,
     /// The engine's, as what follows.
-    home: Arc<Pollable>,
     minds_arming: Interest,
     hears_of_ends: bool,
     fds: FdTable,

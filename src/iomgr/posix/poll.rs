@@ -20,7 +20,8 @@
 //! read or written, each time: poll(2) cannot be asked not to.
 
 use super::apart::Apart;
-use super::engine::{Key, PollingEngine};
+use super::engine::PollingEngine;
+use super::fd_table::Key;
 use super::poll_list::PollList;
 use super::pollable::Pollable;
 use super::pollee::Pollee;

@@ -10,8 +10,8 @@
 //! armed still, and calls another. One that was called and has not looked yet takes whatever there is,
 //! so that many fds at once wake one thread.
 
-use super::engine::Key;
 use super::events::Events;
+use super::fd_table::Key;
 use super::pollable::Source;
 use super::pollee::Pollee;
 use super::sys::{self, EventFd, PollFds};
@@ -197,9 +197,8 @@ impl Source for PollList {
 #[cfg(all(test, not(turnstile_loom)))]
 mod tests {
     use super::PollList;
-    use crate::iomgr::posix::engine::Key;
     use crate::iomgr::posix::events::Events;
-    use crate::iomgr::posix::fd_table::FdTable;
+    use crate::iomgr::posix::fd_table::{FdTable, Key};
     use crate::iomgr::posix::pollable::{Pollable, Source};
     use crate::iomgr::posix::pollee::Pollee;
     use crate::iomgr::posix::watch::Interest;

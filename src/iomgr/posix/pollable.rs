@@ -135,7 +135,7 @@ impl Pollable {
         call != Call::InVain
     }
 
-    /// The same for a poller that sleeps, or is about to, and has not been called for this.
+    /// Ends the wait of whoever polls, or the next one.
     pub(super) fn wake(&self) {
         if let Err(error) = self.source.wake() {
             tracing::error!(%error, "a poller cannot be woken");
@@ -162,7 +162,7 @@ impl<'a> Seat<'a> {
 
     #[inline]
     fn worker(&self) -> &Arc<Worker> {
-        self.worker.as_ref().expect("only drop takes it")
+        self.worker.as_ref().expect("whoever has left its seat polls no more")
     }
 
     /// Where it is.

@@ -1,7 +1,7 @@
 //! An fd as pollables know it: what its events reach, and where it was added.
 
 use super::cells::Cells;
-use super::engine::Key;
+use super::fd_table::Key;
 use super::fired::Fired;
 use super::manager::Iomgr;
 use super::pollable::Pollable;

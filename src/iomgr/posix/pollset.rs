@@ -25,7 +25,7 @@ use std::time::Instant;
 pub(super) use state::{Left, State};
 
 /// A set of workers that wait for the same events, in the sense that a kick wakes one of them.
-#[repr(C)] // As its state.
+#[repr(C)] // For the same reason as its state.
 pub(crate) struct Pollset {
     /// How many threads are inside, counted before they look whether there is work, so that who
     /// makes work and then sees 0 need not lock. Changed under the lock; what orders it for those who
@@ -132,7 +132,7 @@ impl Pollset {
         state.spare = Some([poller.into_worker(), worker]);
         drop(state);
         if let Some(worker) = left {
-            self.hand_on(Left::of(worker, true));
+            self.settle(Left::of(worker, true));
         }
     }
 
@@ -141,11 +141,11 @@ impl Pollset {
     fn dismiss(self: &Arc<Self>, mut state: MutexGuard<'_, State>, worker: Arc<Worker>) {
         let left = state.dismiss(worker);
         drop(state);
-        self.hand_on(left);
+        self.settle(left);
     }
 
     #[cold]
-    fn hand_on(self: &Arc<Self>, left: Left) {
+    fn settle(self: &Arc<Self>, left: Left) {
         left.worker.pollable().clone().hand_on(self, left);
     }
 

@@ -14,7 +14,8 @@
 //!
 //! Lock order: the graph, then a pollset, then what an fd was added to.
 
-use super::engine::{Key, PollingEngine};
+use super::engine::PollingEngine;
+use super::fd_table::Key;
 use super::manager::Iomgr;
 use super::pollee::Pollee;
 use super::pollset::Pollset;

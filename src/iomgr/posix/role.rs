@@ -11,10 +11,12 @@
 //!     +-----+---- vacate, hand_over: from ASLEEP or CALLED
 //! ```
 //!
-//! Who is ASLEEP sleeps, or is about to look for the last time whether it must not, or has been woken and
-//! is about to leave. So a call in vain is possible, which the next poller hears, and a lost one is not:
-//! whoever calls makes its work visible first, and whoever takes the role, or falls asleep again, looks
-//! after that. All of it is sequentially consistent.
+//! Who is ASLEEP sleeps, or is about to look for the last time whether it must not, or has been woken. So a
+//! call in vain is possible, which the next poller hears, and a lost one is not: whoever calls makes its
+//! work visible first, and whoever takes the role, or falls asleep again, looks after that. All of it is
+//! sequentially consistent.
+//!
+//! Kicks go past it ([`pollset`](super::pollset)): they are for one of a pollset, and wake the source anyway.
 
 use crate::sync::{
     AtomicU8, LoadInOrder,
@@ -23,10 +25,10 @@ use crate::sync::{
 
 /// Nobody has it.
 const VACANT: u8 = 0;
-/// Who has it was chosen, and has not come to it yet.
+/// Who has it was chosen, and has not come to it yet: nobody need wake the source for it.
 const AWAKE: u8 = 1;
 const ASLEEP: u8 = 2;
-/// Asleep, and called since, by one who has woken the source.
+/// Asleep, and called since, by one who wakes the source.
 const CALLED: u8 = 3;
 
 pub(super) struct Role(AtomicU8);
@@ -65,7 +67,8 @@ impl Role {
     /// The poller is about to sleep. What it looks for after this, and does not find, it is woken for.
     #[inline]
     pub(super) fn fall_asleep(&self) {
-        // Nobody but the poller makes it that, and it has just claimed it.
+        // Nobody but the poller makes it that. If a call has come that this does not see, its wake of the
+        // source is still to come, too.
         if self.0.load(Relaxed) != ASLEEP {
             self.0.swap(ASLEEP, SeqCst);
         }

@@ -79,3 +79,40 @@ fn a_closure_from_outside_is_run_by_who_stays_if_not_by_who_leaves() {
         stayer.join().unwrap();
     });
 }
+
+/// Does nothing.
+struct Nothing;
+
+impl Run for Nothing {
+    fn run(self: Arc<Self>) {}
+}
+
+/// The first call may find that whoever it is for has just gone.
+#[test]
+fn a_call_in_vain_keeps_nobody_from_being_called() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let pollables = [pollable(), pollable()];
+        let (leaves, stays) = (Pollset::new(), Pollset::new());
+        stays.move_to(stays.lock(), Some(pollables[1].clone()));
+        let iomgr = Iomgr::new(Box::new(Two(pollables)));
+        let put_off = |closure: Arc<dyn Run>| {
+            let iomgr = iomgr.clone();
+            thread::spawn(move || iomgr.put_off(closure))
+        };
+        let context = ExecCtx::enter();
+        let first = put_off(Arc::new(Nothing));
+        iomgr.work(&leaves, Deadline::NOW, || true);
+        context.flush();
+        first.join().unwrap();
+        let ends = Arc::new(Ends { has_run: AtomicBool::new(false), stays: stays.clone() });
+        let second = put_off(ends.clone());
+        let is_idle = || !ends.has_run.fetch_or(false, SeqCst);
+        while is_idle() {
+            iomgr.work(&stays, Deadline::NONE, is_idle);
+            context.flush();
+        }
+        second.join().unwrap();
+    });
+}

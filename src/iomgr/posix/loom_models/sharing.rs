@@ -1,8 +1,8 @@
 //! A model of an fd that comes to a second epoll set while its peer sends and closes: whoever waits for it is
 //! told of the end, although shared sets do not say that it is one.
 
-use crate::iomgr::posix::engine::Key;
 use crate::iomgr::posix::events::Events;
+use crate::iomgr::posix::fd_table::Key;
 use crate::iomgr::posix::fired::Fired;
 use crate::iomgr::posix::pollable::{Pollable, Source};
 use crate::iomgr::posix::pollee::Pollee;

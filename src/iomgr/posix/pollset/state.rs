@@ -136,9 +136,10 @@ impl State {
     #[inline]
     pub(super) fn kick(&mut self) -> Option<Arc<Pollable>> {
         let has_waiting = self.workers.iter().any(Member::is_waiting);
+        // Whoever is not kicked and does not wait polls.
         let leaves = |it: &&mut Member| !it.is_kicked() && it.is_waiting() == has_waiting;
-        if let Some(worker) = self.workers.iter_mut().find(leaves) {
-            return worker.kick();
+        if let Some(member) = self.workers.iter_mut().find(leaves) {
+            return member.kick();
         }
         self.kick_kept = self.workers.is_empty();
         None

@@ -10,8 +10,9 @@ mod trouble;
 
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
-use crate::iomgr::posix::engine::{Key, PollingEngine};
+use crate::iomgr::posix::engine::PollingEngine;
 use crate::iomgr::posix::events::Events;
+use crate::iomgr::posix::fd_table::Key;
 use crate::iomgr::posix::manager::Iomgr;
 use crate::iomgr::posix::pollable::{Pollable, Source};
 use crate::iomgr::posix::pollee::Pollee;
