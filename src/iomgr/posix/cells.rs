@@ -4,8 +4,8 @@
 //! but their own (`super::fd_table`). Everybody says by its key which fd it means: who comes too late, be it
 //! an event or somebody who has not heard that its fd is gone, changes nothing.
 
-use super::fd_table::Key;
 use super::fired::Fired;
+use super::key::Key;
 use super::sys::Readiness;
 use super::watch::Interest;
 use crate::iomgr::readiness::{ReadinessCell, Reason};

@@ -1,7 +1,7 @@
 //! An epoll set as a source of events, and what interrupts who waits for it.
 
 use super::events::Events;
-use super::fd_table::Key;
+use super::key::Key;
 use super::pollable::Source;
 use super::pollee::Pollee;
 use super::sys::{Epoll, EpollRoom, EventFd};
@@ -91,7 +91,8 @@ impl Source for EpollSet {
 mod tests {
     use super::{EpollSet, MOST_EVENTS};
     use crate::iomgr::posix::events::Events;
-    use crate::iomgr::posix::fd_table::{FdTable, Key};
+    use crate::iomgr::posix::fd_table::FdTable;
+    use crate::iomgr::posix::key::Key;
     use crate::iomgr::posix::pollable::Source;
     use crate::iomgr::posix::pollee::Pollee;
     use crate::iomgr::posix::sys::EventFd;

@@ -1,7 +1,8 @@
 //! What one wait of a source tells of.
 
-use super::fd_table::{FdTable, Key};
+use super::fd_table::FdTable;
 use super::fired::Fired;
+use super::key::Key;
 use super::sys::Readiness;
 
 /// Takes the events of a wait to their fds, and keeps the wakers that they fire until the source's locks

@@ -15,6 +15,7 @@ mod events;
 mod fd;
 mod fd_table;
 mod fired;
+mod key;
 mod manager;
 mod pollable;
 mod pollee;

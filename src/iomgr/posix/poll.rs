@@ -21,7 +21,7 @@
 
 use super::apart::Apart;
 use super::engine::PollingEngine;
-use super::fd_table::Key;
+use super::key::Key;
 use super::poll_list::PollList;
 use super::pollable::Pollable;
 use super::pollee::Pollee;

@@ -11,7 +11,7 @@
 //! so that many fds at once wake one thread.
 
 use super::events::Events;
-use super::fd_table::Key;
+use super::key::Key;
 use super::pollable::Source;
 use super::pollee::Pollee;
 use super::sys::{self, EventFd, PollFds};
@@ -198,7 +198,8 @@ impl Source for PollList {
 mod tests {
     use super::PollList;
     use crate::iomgr::posix::events::Events;
-    use crate::iomgr::posix::fd_table::{FdTable, Key};
+    use crate::iomgr::posix::fd_table::FdTable;
+    use crate::iomgr::posix::key::Key;
     use crate::iomgr::posix::pollable::{Pollable, Source};
     use crate::iomgr::posix::pollee::Pollee;
     use crate::iomgr::posix::watch::Interest;

@@ -1,8 +1,8 @@
 //! An fd as pollables know it: what its events reach, and where it was added.
 
 use super::cells::Cells;
-use super::fd_table::Key;
 use super::fired::Fired;
+use super::key::Key;
 use super::manager::Iomgr;
 use super::pollable::Pollable;
 use super::pollset::Pollset;

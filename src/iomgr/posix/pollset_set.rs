@@ -15,7 +15,7 @@
 //! Lock order: the graph, then a pollset, then what an fd was added to.
 
 use super::engine::PollingEngine;
-use super::fd_table::Key;
+use super::key::Key;
 use super::manager::Iomgr;
 use super::pollee::Pollee;
 use super::pollset::Pollset;

@@ -1,8 +1,8 @@
 //! A model of the end of a stream: who reads less than it asked for reads again only if the peer has
 //! closed, and so must know of that when it knows of the event.
 
-use crate::iomgr::posix::fd_table::Key;
 use crate::iomgr::posix::fired::Fired;
+use crate::iomgr::posix::key::Key;
 use crate::iomgr::posix::pollee::Pollee;
 use crate::iomgr::posix::sys::{EventFd, Readiness};
 use crate::iomgr::posix::watch::Interest;

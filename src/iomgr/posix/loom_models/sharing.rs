@@ -2,8 +2,8 @@
 //! told of the end, although shared sets do not say that it is one.
 
 use crate::iomgr::posix::events::Events;
-use crate::iomgr::posix::fd_table::Key;
 use crate::iomgr::posix::fired::Fired;
+use crate::iomgr::posix::key::Key;
 use crate::iomgr::posix::pollable::{Pollable, Source};
 use crate::iomgr::posix::pollee::Pollee;
 use crate::iomgr::posix::sys::{EventFd, Readiness};

@@ -12,7 +12,7 @@ use crate::iomgr::deadline::Deadline;
 use crate::iomgr::exec_ctx::{ExecCtx, Run};
 use crate::iomgr::posix::engine::PollingEngine;
 use crate::iomgr::posix::events::Events;
-use crate::iomgr::posix::fd_table::Key;
+use crate::iomgr::posix::key::Key;
 use crate::iomgr::posix::manager::Iomgr;
 use crate::iomgr::posix::pollable::{Pollable, Source};
 use crate::iomgr::posix::pollee::Pollee;

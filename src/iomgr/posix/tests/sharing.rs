@@ -1,7 +1,7 @@
 //! How an fd comes to a second source, with sources that note what they are told, and refuse.
 
 use super::super::events::Events;
-use super::super::fd_table::Key;
+use super::super::key::Key;
 use super::super::pollable::{Pollable, Source};
 use super::super::pollee::Pollee;
 use std::io;

@@ -4,7 +4,7 @@ use super::Step::{self, Events, Meanwhile, Sleeps, UntilWoken};
 use super::{Clock, Part, elsewhere, ms, scripted, work};
 use crate::iomgr::deadline::Deadline;
 use crate::iomgr::posix::fd::Fd;
-use crate::iomgr::posix::fd_table::Key;
+use crate::iomgr::posix::key::Key;
 use crate::iomgr::posix::manager::Iomgr;
 use crate::iomgr::posix::pollset::Pollset;
 use crate::iomgr::posix::sys::Readiness;
