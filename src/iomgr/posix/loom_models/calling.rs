@@ -33,6 +33,14 @@ impl PollingEngine for Two {
     }
 }
 
+/// A manager, and a pollset at each of its pollables: who is in the first one leaves, and the other one stays.
+fn two() -> (Arc<Iomgr>, Arc<Pollset>, Arc<Pollset>) {
+    let pollables = [pollable(), pollable()];
+    let (leaves, stays) = (Pollset::new(), Pollset::new());
+    stays.move_to(stays.lock(), Some(pollables[1].clone()));
+    (Iomgr::new(Box::new(Two(pollables))), leaves, stays)
+}
+
 /// A closure that ends the wait of who stays.
 struct Ends {
     has_run: AtomicBool,
@@ -51,10 +59,7 @@ fn a_closure_from_outside_is_run_by_who_stays_if_not_by_who_leaves() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(|| {
-        let pollables = [pollable(), pollable()];
-        let (leaves, stays) = (Pollset::new(), Pollset::new());
-        stays.move_to(stays.lock(), Some(pollables[1].clone()));
-        let iomgr = Iomgr::new(Box::new(Two(pollables)));
+        let (iomgr, leaves, stays) = two();
         let ends = Arc::new(Ends { has_run: AtomicBool::new(false), stays: stays.clone() });
         let leaver = thread::spawn({
             let iomgr = iomgr.clone();
@@ -93,10 +98,7 @@ fn a_call_in_vain_keeps_nobody_from_being_called() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(|| {
-        let pollables = [pollable(), pollable()];
-        let (leaves, stays) = (Pollset::new(), Pollset::new());
-        stays.move_to(stays.lock(), Some(pollables[1].clone()));
-        let iomgr = Iomgr::new(Box::new(Two(pollables)));
+        let (iomgr, leaves, stays) = two();
         let put_off = |closure: Arc<dyn Run>| {
             let iomgr = iomgr.clone();
             thread::spawn(move || iomgr.put_off(closure))

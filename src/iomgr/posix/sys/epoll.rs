@@ -29,15 +29,6 @@ pub(crate) struct Readiness {
 #[repr(transparent)]
 pub(crate) struct EpollEvent(libc::epoll_event);
 
-/// Room for so many events, where a wait puts them.
-pub(crate) struct EpollRoom<const MANY: usize>([MaybeUninit<EpollEvent>; MANY]);
-
-impl<const MANY: usize> EpollRoom<MANY> {
-    pub(crate) const fn new() -> Self {
-        Self([const { MaybeUninit::uninit() }; MANY])
-    }
-}
-
 impl EpollEvent {
     /// The key that the fd was added with.
     pub(crate) fn key(&self) -> u64 {
@@ -55,6 +46,15 @@ impl EpollEvent {
             error: any(libc::EPOLLERR),
             hang_up: any(libc::EPOLLRDHUP | broken),
         }
+    }
+}
+
+/// Room for so many events, where a wait puts them.
+pub(crate) struct EpollRoom<const MANY: usize>([MaybeUninit<EpollEvent>; MANY]);
+
+impl<const MANY: usize> EpollRoom<MANY> {
+    pub(crate) const fn new() -> Self {
+        Self([const { MaybeUninit::uninit() }; MANY])
     }
 }
 
